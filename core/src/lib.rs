@@ -1,0 +1,1 @@
+//! Goroutines, channels and select.
