@@ -1,1 +1,56 @@
-fn main() {}
+//! Tasks of this repository, run as `cargo xtask <task> [--check] [arguments]`.
+//!
+//! Each task lives in a module of its own and is listed once in [`TASKS`]. A task gets the root of the
+//! tree and the arguments after its name, and returns what is wrong as a line of text for each finding.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+mod layers;
+mod lint;
+mod source;
+
+/// What a task gives back: nothing to say, or one line per finding.
+type Outcome = Result<(), Vec<String>>;
+
+struct Task {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&Path, &[String]) -> Outcome,
+}
+
+const TASKS: &[Task] = &[
+    Task { name: "lint", help: "house rules a compiler does not check", run: lint::run },
+    Task { name: "layers", help: "no module of core uses a higher layer", run: layers::run },
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let Some(task) = args.first().and_then(|name| TASKS.iter().find(|t| t.name == name)) else {
+        usage();
+        return ExitCode::from(2);
+    };
+    match (task.run)(&root(), &args[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(findings) => {
+            for line in &findings {
+                eprintln!("{line}");
+            }
+            eprintln!("xtask {}: {} found", task.name, findings.len());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the tree: the directory above this crate.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+fn usage() {
+    eprintln!("usage: cargo xtask <task> [arguments]");
+    for task in TASKS {
+        eprintln!("  {:<10} {}", task.name, task.help);
+    }
+}
