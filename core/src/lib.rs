@@ -1,1 +1,3 @@
 //! Goroutines, channels and select.
+
+mod arch;
