@@ -6,6 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod dist;
+mod docs;
 mod layers;
 mod lint;
 mod source;
@@ -21,6 +23,8 @@ struct Task {
 
 const TASKS: &[Task] = &[
     Task { name: "lint", help: "house rules a compiler does not check", run: lint::run },
+    Task { name: "docs", help: "documents name what exists; --write renews their generated parts", run: docs::run },
+    Task { name: "dist", help: "source archive of the committed tree", run: dist::run },
     Task { name: "layers", help: "no module of core uses a higher layer", run: layers::run },
 ];
 

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The suite under ThreadSanitizer and AddressSanitizer, and the C and C++ tests under gcc's.
+# usage: ci/san.sh [thread|address]...    default: both
+#
+# The standard library must be instrumented as well, or its locks are invisible to ThreadSanitizer. That needs its sources:
+# they are taken from the toolchain in use, or from a private copy of the same toolchain that rustup installs below target/
+# (about 300 MB, once). With neither, the prebuilt library is used; AddressSanitizer does not mind, ThreadSanitizer is
+# then left out because every report would have to be doubted.
+. "$(dirname "$0")/lib.sh"
+
+host=$(rustc -vV | sed -n 's/^host: //p')
+sanitizers=("$@")
+[ ${#sanitizers[@]} -gt 0 ] || sanitizers=(thread address)
+here=$PWD
+
+has_sources() { [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]; }
+
+private_toolchain() {
+    have rustup || return 1
+    local version
+    version=$(rustc -vV | sed -n 's/^release: //p')
+    export RUSTUP_HOME="$CARGO_TARGET_DIR/rustup" RUSTUP_TOOLCHAIN="$version-$host"
+    [ -d "$RUSTUP_HOME/toolchains/$RUSTUP_TOOLCHAIN/lib/rustlib/src" ] && return
+    echo "installing $RUSTUP_TOOLCHAIN with its sources into $RUSTUP_HOME"
+    rustup -q toolchain install "$RUSTUP_TOOLCHAIN" --profile minimal --component rust-src --no-self-update
+}
+
+if has_sources || { private_toolchain && has_sources; }; then
+    build_std=(-Zbuild-std)
+    mismatch=""
+    echo "standard library: instrumented, from $(rustc --print sysroot)"
+else
+    build_std=()
+    mismatch="-Cunsafe-allow-abi-mismatch=sanitizer"
+    unset RUSTUP_HOME RUSTUP_TOOLCHAIN
+    echo "standard library: prebuilt, not instrumented (no sources of it, and rustup cannot install them)"
+fi
+
+# --target keeps the flags away from build scripts and procedural macros. Doc tests cannot be built this way.
+suite() {
+    local name=$1 cfg=$2
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$name $mismatch --cfg $cfg"
+    for workers in ${ZK_SAN_WORKERS:-1 2 8}; do
+        say "suite, $name sanitizer, $workers workers"
+        ZK_TEST_WORKERS=$workers CARGO_TARGET_DIR="$CARGO_TARGET_DIR/san-$name" \
+            cargo test "${build_std[@]}" --target "$host" -p zokor --lib --tests
+    done
+    unset RUSTC_BOOTSTRAP RUSTFLAGS
+}
+
+for name in "${sanitizers[@]}"; do
+    case $name in
+    thread)
+        export TSAN_OPTIONS="halt_on_error=0:second_deadlock_stack=1:suppressions=$here/ci/tsan.supp${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+        if [ ${#build_std[@]} -gt 0 ]; then
+            suite thread zk_tsan
+        else
+            skip "Rust suite under ThreadSanitizer (needs the sources of the standard library)"
+        fi
+        ;;
+    address)
+        export ASAN_OPTIONS="detect_stack_use_after_return=0:detect_leaks=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+        suite address zk_asan
+        ;;
+    *)
+        echo "no such sanitizer: $name" >&2
+        exit 2
+        ;;
+    esac
+    say "C and C++ tests, $name sanitizer"
+    ZK_CAPI_SANITIZE=$name ci/capi.sh
+done
