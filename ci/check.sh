@@ -8,6 +8,7 @@ say "layers"
 cargo xtask layers
 say "documents name what exists"
 cargo xtask docs
+cargo xtask conformance
 say "the checked-in header is what the sources give"
 cargo xtask header --check
 

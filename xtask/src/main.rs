@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+mod conformance;
 mod dist;
 mod docs;
 mod layers;
@@ -23,6 +24,7 @@ struct Task {
 
 const TASKS: &[Task] = &[
     Task { name: "lint", help: "house rules a compiler does not check", run: lint::run },
+    Task { name: "conformance", help: "which test checks which rule; --write renews the table", run: conformance::run },
     Task { name: "docs", help: "documents name what exists; --write renews their generated parts", run: docs::run },
     Task { name: "dist", help: "source archive of the committed tree", run: dist::run },
     Task { name: "layers", help: "no module of core uses a higher layer", run: layers::run },
