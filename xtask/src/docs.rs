@@ -2,13 +2,15 @@
 //!
 //! - Every `path.rs::item` in ARCHITECTURE.md is an item of that file; every relative link in a Markdown file leads to a file.
 //! - The lock order and the invariant index in ARCHITECTURE.md stand between markers and are made from `core/src/rank.rs`
-//!   and from the `# Invariants` sections of the file headers. `cargo xtask docs --write` writes them anew.
+//!   and from the `# Invariants` sections of the file headers; programs in README.md stand between `begin file` markers and
+//!   are the files of examples/. `cargo xtask docs --write` writes all of them anew.
 
 use crate::source::{self, File};
 use crate::Outcome;
 use std::path::{Path, PathBuf};
 
 const MAP: &str = "ARCHITECTURE.md";
+const README: &str = "README.md";
 
 /// Checks the documents; with `--write`, renews the generated parts first.
 pub fn run(root: &Path, args: &[String]) -> Outcome {
@@ -23,18 +25,13 @@ pub fn run(root: &Path, args: &[String]) -> Outcome {
 
 fn examine(root: &Path, write: bool) -> std::io::Result<Vec<String>> {
     let files = source::read(root, &["core/src"])?;
-    let old = std::fs::read_to_string(root.join(MAP))?;
     let locks = files.iter().find(|f| f.path == "core/src/rank.rs").map(lock_order).unwrap_or_default();
-    let new = fill(&fill(&old, "lock order", &locks), "invariants", &invariants(&files));
     let mut findings = Vec::new();
-    if new != old {
-        if write {
-            std::fs::write(root.join(MAP), &new)?;
-        } else {
-            findings.push(format!("{MAP}: the generated parts are out of date: cargo xtask docs --write"));
-        }
-    }
-    findings.extend(missing_items(&new, |path| std::fs::read_to_string(root.join("core/src").join(path)).ok()));
+    let map = renew(root, MAP, write, &mut findings, |old| {
+        Ok(fill(&fill(old, "lock order", &locks), "invariants", &invariants(&files)))
+    })?;
+    renew(root, README, write, &mut findings, |old| include_files(root, old))?;
+    findings.extend(missing_items(&map, |path| std::fs::read_to_string(root.join("core/src").join(path)).ok()));
     for path in documents(root)? {
         let text = std::fs::read_to_string(&path)?;
         let shown = path.strip_prefix(root).unwrap_or(&path).display();
@@ -42,6 +39,36 @@ fn examine(root: &Path, write: bool) -> std::io::Result<Vec<String>> {
         findings.extend(dead_links(&text, dir).into_iter().map(|l| format!("{shown}: no such file: {l}")));
     }
     Ok(findings)
+}
+
+/// Makes a document's generated parts anew; a difference is written, or is a finding.
+fn renew(
+    root: &Path,
+    name: &str,
+    write: bool,
+    findings: &mut Vec<String>,
+    make: impl Fn(&str) -> std::io::Result<String>,
+) -> std::io::Result<String> {
+    let old = std::fs::read_to_string(root.join(name))?;
+    let new = make(&old)?;
+    if new != old && write {
+        std::fs::write(root.join(name), &new)?;
+    } else if new != old {
+        findings.push(format!("{name}: the generated parts are out of date: cargo xtask docs --write"));
+    }
+    Ok(new)
+}
+
+/// Fills every `begin file PATH` part with that file as a block of code.
+fn include_files(root: &Path, text: &str) -> std::io::Result<String> {
+    let mut out = text.to_string();
+    for path in text.split("<!-- begin file ").skip(1).filter_map(|rest| rest.split_once(" -->")).map(|(path, _)| path)
+    {
+        let language = path.rsplit('.').next().unwrap_or_default().replace("rs", "rust").replace("py", "python");
+        let program = std::fs::read_to_string(root.join(path))?;
+        out = fill(&out, &format!("file {path}"), &format!("```{language}\n{program}```\n"));
+    }
+    Ok(out)
 }
 
 /// Replaces what stands between `<!-- begin NAME -->` and `<!-- end NAME -->`.
@@ -103,10 +130,13 @@ fn invariants_of(file: &File) -> Vec<(String, String)> {
     found
 }
 
-/// `- **R1** text` and `- **R1.** text` give the id and the text.
+/// `- **R1** text`, `* **R1.** text` and `* R1. text` give the id and the text.
 fn numbered(line: &str) -> Option<(&str, &str)> {
-    let rest = line.trim_start().strip_prefix(['-', '*'])?.trim_start().strip_prefix("**")?;
-    let (id, text) = rest.split_once("**")?;
+    let item = line.trim_start().strip_prefix(['-', '*'])?.trim_start();
+    let (id, text) = match item.strip_prefix("**") {
+        Some(rest) => rest.split_once("**")?,
+        None => item.split_once(". ")?,
+    };
     let id = id.trim_end_matches(['.', ':']);
     let letters = id.trim_end_matches(|c: char| c.is_ascii_digit());
     let shaped = !letters.is_empty() && letters.len() < id.len() && letters.chars().all(|c| c.is_ascii_uppercase());
@@ -189,12 +219,28 @@ mod tests {
     }
 
     #[test]
+    fn programs_in_documents_are_files() {
+        let text = "<!-- begin file Cargo.toml -->\n<!-- end file Cargo.toml -->\n";
+        let got = include_files(Path::new(env!("CARGO_MANIFEST_DIR")), text).unwrap();
+        assert!(got.starts_with("<!-- begin file Cargo.toml -->\n\n```toml\n[package]\n"), "{got}");
+        assert!(got.ends_with("```\n\n<!-- end file Cargo.toml -->\n"), "{got}");
+    }
+
+    #[test]
     fn invariants_come_from_the_header() {
         let text = "//! A.\n//!\n//! # Invariants\n//!\n//! - **Q1** One\n//!   line. More.\n//! - **Q2.** Two.\n//!\n//! # Orderings\n//! - **Q3** no.\n";
         let file = File::parse("core/src/q.rs", text);
         assert_eq!(invariants_of(&file), [("Q1".into(), "One line. More.".into()), ("Q2".into(), "Two.".into())]);
         assert!(invariants(&[file])
             .ends_with("| Q1 | [q.rs](core/src/q.rs) | One line. |\n| Q2 | [q.rs](core/src/q.rs) | Two. |\n"));
+    }
+
+    #[test]
+    fn ids_stand_at_the_start_of_an_item() {
+        assert_eq!(numbered("* S1. One. Two."), Some(("S1", "One. Two.")));
+        assert_eq!(numbered("- **WG12:** One."), Some(("WG12", "One.")));
+        assert_eq!(numbered("- The rest. Two."), None);
+        assert_eq!(numbered("S1. One."), None);
     }
 
     #[test]
