@@ -1,0 +1,13 @@
+//! The model checker's atomics and cells, under the names of `crate::cell`.
+//!
+//! **Where it sits.** Used by `cell.rs` under `cfg(loom)` alone.
+
+pub(crate) use loom::cell::UnsafeCell;
+pub(crate) use loom::hint::spin_loop;
+pub(crate) use loom::sync::atomic::{
+    fence, AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering,
+};
+pub(crate) use loom::thread::yield_now;
+
+/// One look is enough to model a spin; more only multiply the executions.
+pub(crate) const SPINS: u32 = 1;

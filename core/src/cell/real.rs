@@ -1,0 +1,54 @@
+//! The standard library's atomics and cells, under the names of `crate::cell`.
+//!
+//! **Where it sits.** Used by `cell.rs` in every build but those of the model checker.
+
+pub(crate) use std::hint::spin_loop;
+pub(crate) use std::sync::atomic::{
+    fence, AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, AtomicUsize, Ordering,
+};
+pub(crate) use std::thread::yield_now;
+
+/// How often a short lock looks again before it sleeps: about 300 ns on current x86-64, a few
+/// times the length of the critical sections it guards.
+pub(crate) const SPINS: u32 = 40;
+
+/// Plain shared memory whose exclusion is proven by the code around it.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct UnsafeCell<T: ?Sized>(std::cell::UnsafeCell<T>);
+
+impl<T> UnsafeCell<T> {
+    /// Wraps `value`.
+    #[inline(always)]
+    pub(crate) const fn new(value: T) -> UnsafeCell<T> {
+        UnsafeCell(std::cell::UnsafeCell::new(value))
+    }
+
+    /// Unwraps the value.
+    #[inline(always)]
+    pub(crate) fn into_inner(self) -> T {
+        self.0.into_inner()
+    }
+}
+
+impl<T: ?Sized> UnsafeCell<T> {
+    /// The address of the value.
+    #[inline(always)]
+    pub(crate) const fn get(&self) -> *mut T {
+        self.0.get()
+    }
+
+    /// Calls `f` with the address of the value. The caller has shared access for as long as `f`
+    /// reads through it.
+    #[inline(always)]
+    pub(crate) fn with<R>(&self, f: impl FnOnce(*const T) -> R) -> R {
+        f(self.0.get())
+    }
+
+    /// Calls `f` with the address of the value. The caller has sole access for as long as `f`
+    /// uses it.
+    #[inline(always)]
+    pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
+        f(self.0.get())
+    }
+}

@@ -1,0 +1,169 @@
+//! The lock inside every channel: eight bytes, one atomic read-modify-write per lock and unlock pair.
+//!
+//! **Where it sits.** Called by channels, select and sync objects; calls the futex and the asymmetric
+//! fence. It protects critical sections of a few instructions, so whoever meets it locked looks a
+//! few hundred nanoseconds more before it sleeps, and sleeping happens practically only when the
+//! holder lost its CPU.
+//!
+//! # State
+//!
+//! `state`: 0 free, 1 locked. `waiters`: how many threads are in the sleeping part of `lock`.
+//!
+//! # Protocol
+//!
+//! ```text
+//! unlock                               lock, sleeping part
+//!   U1  state = 0        (Release)       S1  waiters += 1
+//!   U2  light fence                      S2  heavy fence
+//!   U3  if waiters != 0: wake one        S3  until state 0 → 1 succeeds (Acquire):
+//!                                        S4      sleep while state is 1
+//!                                        S5  waiters -= 1
+//! ```
+//!
+//! # Invariants
+//!
+//! - **K1** Only the thread that changed `state` from 0 to 1 unlocks; between the two it alone is in
+//!   the critical section.
+//! - **K2** While a thread is between S2 and S5, the unlock of any lock that S3 or S4 can find taken
+//!   does its U3 with `waiters != 0`, so a sleeper is always woken. Proof sketch: the fences of U2 and
+//!   S2 are a Dekker pair. Either U3 sees S1 — then it wakes — or S3 sees U1, that is, a value of
+//!   `state` at or after U1 in its modification order. So if S3 finds `state` locked, it was locked
+//!   by a holder whose unlock had not passed its fence before S2, and U3 of that one sees S1. The
+//!   kernel compares `state` with 1 under the lock that a wake takes as well, so a U1 between S3 and
+//!   S4 keeps the thread from sleeping, and a wake after it finds the thread asleep.
+//! - **K3** A wake is not lost on the way either: one that was woken and finds `state` taken again
+//!   sleeps again, and K2 holds for the lock that overtook it; those still asleep count in `waiters`,
+//!   so the unlock of whoever got the lock wakes the next.
+//!
+//! Unlock touches the lock after it has given it away (U3). The object around it has to stay
+//! allocated until `unlock` returns: callers hold a reference of their own.
+//!
+//! A rejected alternative is the usual three-state futex lock, where the sleeper marks `state` and
+//! unlock swaps: its unlock is a read-modify-write too, which doubles the cost of the uncontended
+//! pair. It would not wake in vain when the first waiter is already on its way; with sections this
+//! short that hardly occurs.
+//!
+//! # Orderings
+//!
+//! U1 is Release and S3 (as the fast path) Acquire: what was done in one critical section happens
+//! before the next. `waiters` is Relaxed, since the fences order it. The pair of fences is explained
+//! in `fence.rs`.
+
+use super::{futex_wait, futex_wake, heavy_fence, light_fence};
+use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, SPINS};
+use crate::rank::{self, Rank};
+
+/// A lock without data, of rank [`Rank::Chan`].
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct RawLock {
+    state: AtomicU32,
+    waiters: AtomicU32,
+}
+
+impl Default for RawLock {
+    fn default() -> RawLock {
+        RawLock::new()
+    }
+}
+
+impl RawLock {
+    const_new! {
+        /// A free lock. All zeros.
+        pub(crate) const fn new() -> RawLock {
+            RawLock { state: AtomicU32::new(0), waiters: AtomicU32::new(0) }
+        }
+    }
+
+    /// The lock's place in the order of locks of one rank.
+    #[inline(always)]
+    fn addr(&self) -> usize {
+        self as *const RawLock as usize
+    }
+
+    /// Changes `state` from free to locked, if it is free.
+    #[inline(always)]
+    fn try_acquire(&self) -> bool {
+        // Acquire on success pairs with the Release store in `unlock`: we see what the last holder did.
+        self.state.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// Takes the lock; waits for it if need be. The caller holds no other lock of rank `Chan`, unless
+    /// it lies at a lower address (see [`lock_many`](RawLock::lock_many)).
+    #[inline(always)]
+    pub(crate) fn lock(&self) {
+        rank::acquire(Rank::Chan, self.addr());
+        if !self.try_acquire() {
+            self.lock_slow();
+        }
+    }
+
+    /// Takes the lock if it is free at once, and says whether it did.
+    #[inline(always)]
+    pub(crate) fn try_lock(&self) -> bool {
+        let got = self.try_acquire();
+        if got {
+            rank::acquire_try(Rank::Chan, self.addr());
+        }
+        got
+    }
+
+    /// Takes several locks. They come in ascending order of address, each once; in debug builds
+    /// anything else aborts. The only way to hold more than one, and the reason why two threads
+    /// that do it cannot wait for each other in a circle.
+    #[inline]
+    pub(crate) fn lock_many<'a>(locks: impl IntoIterator<Item = &'a RawLock>) {
+        for lock in locks {
+            lock.lock();
+        }
+    }
+
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread holds the lock, and the lock stays allocated until the call returns.
+    #[inline(always)]
+    pub(crate) unsafe fn unlock(&self) {
+        rank::release(Rank::Chan, self.addr());
+        // Release pairs with the Acquire in `try_acquire`: the next holder sees what we did.
+        self.state.store(0, Ordering::Release);
+        light_fence();
+        // Relaxed: ordered after the store by the fence, U2 of the protocol.
+        if self.waiters.load(Ordering::Relaxed) != 0 {
+            self.wake();
+        }
+    }
+
+    /// Wakes one of the sleepers.
+    #[cold]
+    #[inline(never)]
+    fn wake(&self) {
+        futex_wake(&self.state, 1);
+    }
+
+    /// Looks a few times more, then sleeps.
+    #[cold]
+    #[inline(never)]
+    fn lock_slow(&self) {
+        for _ in 0..SPINS {
+            // Relaxed: only a hint whether the read-modify-write is worth it.
+            if self.state.load(Ordering::Relaxed) == 0 && self.try_acquire() {
+                return;
+            }
+            spin_loop();
+        }
+        // Relaxed: ordered before the look at `state` by the fence, S2 of the protocol.
+        self.waiters.fetch_add(1, Ordering::Relaxed);
+        heavy_fence();
+        while !self.try_acquire() {
+            futex_wait(&self.state, 1, i64::MAX);
+        }
+        // Relaxed: a late unlock that still sees us wakes in vain, no more.
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+#[path = "lock_tests.rs"]
+mod tests;
