@@ -1,0 +1,258 @@
+//! A worker's run queue: a chain that costs its owner no atomic read-modify-write and no barrier,
+//! and that idle workers can still steal from.
+//!
+//! **Where it sits.** One per worker, used by the scheduler; calls `list` and the asymmetric fence of
+//! `sys`. Knows nothing of goroutines, only that they have a link.
+//!
+//! The owner takes its queue tens of millions of times a second, a thief a few thousand times at
+//! most. So the lock between them is biased: the owner announces itself with plain stores, and the
+//! thief pays for the barrier that makes this safe.
+//!
+//! # State
+//!
+//! `in_use`: the owner is at the chain, or about to be. `stealing`: a thief has the chain or asks for
+//! it; also the try-lock among thieves. `hint`: the chain's length when somebody last left it.
+//!
+//! # Protocol
+//!
+//! ```text
+//! owner                                    thief
+//!   O1  in_use = true                        T1  stealing: false → true, or give up
+//!   O2  light fence                          T2  heavy fence
+//!   O3  if stealing:                         T3  if in_use: look again for a short while,
+//!         in_use = false, wait until               then T5 and give up
+//!         stealing is false, go to O1        T4  use the chain
+//!   O4  use the chain                        T5  stealing = false
+//!   O5  in_use = false
+//! ```
+//!
+//! # Invariants
+//!
+//! - **Q1** O4 and T4 never overlap. O1, O2, O3 and T1, T2, T3 are a Dekker pair, so the owner sees
+//!   `stealing` or the thief sees `in_use` (`fence.rs`). A thief that saw `in_use` keeps looking and may
+//!   see O5, or the `in_use = false` of O3: an owner that comes back after that passes O3 with
+//!   `stealing` set since T1, sees it and stays out until T5.
+//! - **Q2** At most one thief is past T1.
+//! - **Q3** A thief is never in the owner's way for longer than T2 to T5: T3 is bounded and `f` of
+//!   [`try_steal`](LocalQueue::try_steal) short. An owner waits for no thief that waits for it.
+//! - **Q4** `hint` is written by whoever has the chain, before it leaves.
+//!
+//! # Orderings
+//!
+//! O5 is Release and T3 Acquire, T5 is Release and O3 Acquire: who gets the chain sees what the last
+//! one did. O1 and T1's store need no more than the fences behind them. `hint` is Relaxed: it may
+//! be old, and a scheduler that must not miss an entry puts a fence of its own between its push and
+//! its look at the sleepers.
+
+use crate::cell::{
+    const_new, spin_loop, yield_now, AtomicBool, AtomicUsize, Ordering, UnsafeCell, SPINS,
+};
+pub(crate) use crate::list::{Fifo, Linked};
+use crate::sys::{heavy_fence, light_fence};
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+
+/// What the lock of a [`LocalQueue`] protects: the chain (to which it dereferences) and the slot for
+/// the goroutine that runs before all of it.
+#[derive(Debug)]
+pub(crate) struct Inner<N: Linked> {
+    chain: Fifo<N>,
+    /// The one that runs next, in no chain; null if there is none. Not counted in `len`.
+    pub(crate) next: *mut N,
+}
+
+impl<N: Linked> Deref for Inner<N> {
+    type Target = Fifo<N>;
+
+    #[inline(always)]
+    fn deref(&self) -> &Fifo<N> {
+        &self.chain
+    }
+}
+
+impl<N: Linked> DerefMut for Inner<N> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Fifo<N> {
+        &mut self.chain
+    }
+}
+
+impl<N: Linked> Inner<N> {
+    /// Puts `node` into the slot and returns the one that was there, or null.
+    #[inline(always)]
+    pub(crate) fn set_next(&mut self, node: *mut N) -> *mut N {
+        std::mem::replace(&mut self.next, node)
+    }
+
+    /// Empties the slot and returns what was in it, or null.
+    #[inline(always)]
+    pub(crate) fn take_next(&mut self) -> *mut N {
+        self.set_next(ptr::null_mut())
+    }
+}
+
+/// What only the owner writes while nobody steals, on a cache line of its own.
+#[derive(Debug)]
+#[repr(align(64))]
+struct OwnerSide<N: Linked> {
+    in_use: AtomicBool,
+    stealing: AtomicBool,
+    inner: UnsafeCell<Inner<N>>,
+}
+
+/// What idle workers look at from afar, on a cache line that changes only when the length does.
+#[derive(Debug)]
+#[repr(align(64))]
+struct ThiefSide {
+    hint: AtomicUsize,
+}
+
+/// A run queue with one owner and any number of thieves.
+#[derive(Debug)]
+pub(crate) struct LocalQueue<N: Linked> {
+    owner: OwnerSide<N>,
+    thief: ThiefSide,
+}
+
+// SAFETY: by Q1 and Q2 one thread at a time reaches the chain, and the nodes go with it (L1).
+unsafe impl<N: Linked> Sync for LocalQueue<N> {}
+// SAFETY: as above.
+unsafe impl<N: Linked> Send for LocalQueue<N> {}
+
+impl<N: Linked> Default for LocalQueue<N> {
+    fn default() -> LocalQueue<N> {
+        LocalQueue::new()
+    }
+}
+
+impl<N: Linked> LocalQueue<N> {
+    const_new! {
+        /// An empty queue.
+        pub(crate) const fn new() -> LocalQueue<N> {
+            let inner = Inner { chain: Fifo::new(), next: ptr::null_mut() };
+            LocalQueue {
+                owner: OwnerSide {
+                    in_use: AtomicBool::new(false),
+                    stealing: AtomicBool::new(false),
+                    inner: UnsafeCell::new(inner),
+                },
+                thief: ThiefSide { hint: AtomicUsize::new(0) },
+            }
+        }
+    }
+
+    /// How many nodes were in the chain when somebody last left it, `next` not counted. For everybody,
+    /// without a lock.
+    #[inline(always)]
+    pub(crate) fn len_hint(&self) -> usize {
+        // Relaxed: a hint.
+        self.thief.hint.load(Ordering::Relaxed)
+    }
+
+    /// Lets the owner at the chain. `f` is short and neither switches nor calls `owner` again.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread is the owner: no other call of `owner` on this queue runs at the same time,
+    /// and the last one by another thread happened before this one.
+    #[inline(always)]
+    pub(crate) unsafe fn owner<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
+        // Relaxed: ordered before the load by the fence, O2 of the protocol.
+        self.owner.in_use.store(true, Ordering::Relaxed);
+        light_fence();
+        // Acquire pairs with the Release store at the end of `try_steal`: we see what the thief left.
+        if self.owner.stealing.load(Ordering::Acquire) {
+            self.wait_for_thief();
+        }
+        // SAFETY: by Q1 the chain is the owner's until `in_use` is false again, and the caller is the
+        // only owner.
+        let result = self.owner.inner.with_mut(|inner| unsafe { self.visit(inner, f) });
+        // Release pairs with the Acquire loads in `try_steal`: the thief sees what we did.
+        self.owner.in_use.store(false, Ordering::Release);
+        result
+    }
+
+    /// Calls `f` on the chain and publishes the length it leaves (Q4).
+    ///
+    /// # Safety
+    ///
+    /// `inner` is this queue's and nobody else's at the moment.
+    #[inline(always)]
+    unsafe fn visit<R>(&self, inner: *mut Inner<N>, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
+        // SAFETY: the caller's promise.
+        let inner = unsafe { &mut *inner };
+        let result = f(inner);
+        // The store is left out when nothing changes, so that a worker whose goroutines only hand
+        // each other the `next` slot does not take the line away from those who watch it.
+        if self.thief.hint.load(Ordering::Relaxed) != inner.chain.len {
+            self.thief.hint.store(inner.chain.len, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// O3: lets the thief finish, and comes back with `in_use` set and no thief.
+    #[cold]
+    #[inline(never)]
+    fn wait_for_thief(&self) {
+        loop {
+            // Release pairs with the thief's Acquire: it sees what we did in earlier rounds.
+            self.owner.in_use.store(false, Ordering::Release);
+            let mut spins = 0;
+            // Acquire pairs with the Release store at the end of `try_steal`.
+            while self.owner.stealing.load(Ordering::Acquire) {
+                spins += 1;
+                if spins < 16 * SPINS {
+                    spin_loop();
+                } else {
+                    // The thief has lost its CPU; it may need ours.
+                    yield_now();
+                }
+            }
+            // Relaxed, fence, Acquire: as in `owner`.
+            self.owner.in_use.store(true, Ordering::Relaxed);
+            light_fence();
+            if !self.owner.stealing.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    }
+
+    /// Lets a thief at the chain, unless another thief has it or the owner does not leave it for a few
+    /// hundred nanoseconds. `f` is short. Any thread may call this, the owner too.
+    ///
+    /// A thief should find `len_hint` worth it first: the barrier costs it, and every worker that
+    /// runs, about a microsecond.
+    pub(crate) fn try_steal<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> Option<R> {
+        // Acquire on success pairs with the Release store below of the thief before us. The store half
+        // is Relaxed: ordered before the load of `in_use` by the fence, T2 of the protocol.
+        let flag = &self.owner.stealing;
+        if flag.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            return None;
+        }
+        heavy_fence();
+        let mut result = None;
+        if self.owner_is_out() {
+            // SAFETY: by Q1 and Q2 the chain is ours until `stealing` is false again.
+            result = Some(self.owner.inner.with_mut(|inner| unsafe { self.visit(inner, f) }));
+        }
+        // Release pairs with the Acquire of the owner and of the next thief: they see what we did.
+        flag.store(false, Ordering::Release);
+        result
+    }
+
+    /// T3: whether the owner is not at the chain, or leaves it soon.
+    fn owner_is_out(&self) -> bool {
+        for _ in 0..SPINS {
+            // Acquire pairs with the Release store at the end of `owner`: we see what the owner did.
+            if !self.owner.in_use.load(Ordering::Acquire) {
+                return true;
+            }
+            spin_loop();
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

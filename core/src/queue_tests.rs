@@ -1,0 +1,209 @@
+//! The run queue: one owner, some thieves, nothing lost and nothing twice.
+
+use super::*;
+
+struct Node {
+    id: usize,
+    link: *mut Node,
+}
+
+// SAFETY: always the address of the same field.
+unsafe impl Linked for Node {
+    unsafe fn link(node: *mut Node) -> *mut *mut Node {
+        // SAFETY: the caller gives a valid node.
+        unsafe { &raw mut (*node).link }
+    }
+}
+
+fn node(id: usize) -> *mut Node {
+    Box::into_raw(Box::new(Node { id, link: ptr::null_mut() }))
+}
+
+/// Frees a node and returns its number.
+fn consume(p: *mut Node) -> usize {
+    // SAFETY: made by `node`; whoever popped it has it alone.
+    unsafe { Box::from_raw(p) }.id
+}
+
+fn drain(chain: &mut Fifo<Node>) -> Vec<usize> {
+    let mut ids = Vec::new();
+    loop {
+        let p = chain.pop_front();
+        if p.is_null() {
+            return ids;
+        }
+        ids.push(consume(p));
+    }
+}
+
+/// Steals half of what `q` has.
+fn steal(q: &LocalQueue<Node>) -> Option<Vec<usize>> {
+    let part = q.try_steal(|inner| {
+        let n = inner.len().div_ceil(2);
+        inner.split_front(n)
+    });
+    part.map(|mut chain| drain(&mut chain))
+}
+
+#[cfg(not(loom))]
+mod threads {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn sides_do_not_share_a_cache_line() {
+        assert_eq!(std::mem::size_of::<OwnerSide<Node>>(), 64);
+        assert_eq!(std::mem::size_of::<LocalQueue<Node>>(), 128);
+    }
+
+    #[test]
+    fn owner_alone() {
+        let q = LocalQueue::new();
+        // SAFETY: the only thread that knows the queue.
+        unsafe {
+            q.owner(|i| (0..5).for_each(|id| i.push_back(node(id))));
+            assert_eq!(q.len_hint(), 5);
+            assert_eq!(consume(q.owner(|i| i.pop_front())), 0);
+            assert!(q.owner(|i| i.set_next(node(9))).is_null());
+            assert_eq!(q.len_hint(), 4);
+            assert_eq!(consume(q.owner(Inner::take_next)), 9);
+            assert!(q.owner(Inner::take_next).is_null());
+            let (head, tail, n) = q.owner(|i| i.split_half(100));
+            assert_eq!((n, q.len_hint()), (2, 2));
+            assert_eq!(drain(&mut Fifo::from_parts(head, tail, n)), [1, 2]);
+        }
+        assert_eq!(steal(&q), Some(vec![3]));
+        assert_eq!(q.len_hint(), 1);
+        assert_eq!(steal(&q), Some(vec![4]));
+        assert_eq!(steal(&q), Some(vec![]));
+        assert_eq!(q.len_hint(), 0);
+    }
+
+    #[test]
+    fn no_steal_from_an_owner_that_stays() {
+        let q = LocalQueue::<Node>::new();
+        // SAFETY: the only owner; the thief inside is refused.
+        unsafe { q.owner(|_| assert!(steal(&q).is_none())) };
+        assert_eq!(steal(&q), Some(vec![]));
+        assert!(q.try_steal(|_| assert!(steal(&q).is_none())).is_some());
+    }
+
+    /// The owner pushes and pops while thieves take halves; together they see each number once.
+    fn nothing_lost(thieves: usize, total: usize) {
+        crate::sys::init();
+        let q = Arc::new(LocalQueue::<Node>::new());
+        let done = Arc::new(AtomicBool::new(false));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let threads: Vec<_> = (0..thieves)
+            .map(|_| {
+                let (q, done, seen) = (Arc::clone(&q), Arc::clone(&done), Arc::clone(&seen));
+                std::thread::spawn(move || {
+                    let mut mine = Vec::new();
+                    while !done.load(Ordering::Relaxed) {
+                        match q.len_hint() {
+                            0 => std::thread::yield_now(),
+                            _ => mine.extend(steal(&q).unwrap_or_default()),
+                        }
+                    }
+                    seen.lock().unwrap().extend(mine);
+                })
+            })
+            .collect();
+        let (mut mine, mut pushed) = (Vec::with_capacity(total), 0);
+        let mut r = crate::rng::Rng::new(thieves as u64);
+        loop {
+            for _ in 0..r.below(8).min((total - pushed) as u32) {
+                // SAFETY: this thread is the owner.
+                unsafe { q.owner(|i| i.push_back(node(pushed))) };
+                pushed += 1;
+            }
+            // SAFETY: this thread is the owner.
+            let p = unsafe { q.owner(|i| i.pop_front()) };
+            match (p.is_null(), pushed == total) {
+                (false, _) => mine.push(consume(p)),
+                (true, true) => break,
+                (true, false) => {}
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        threads.into_iter().for_each(|t| t.join().unwrap());
+        let mut all = std::mem::take(&mut *seen.lock().unwrap());
+        all.extend(mine);
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(0..total), "{} of {total}", all.len());
+    }
+
+    #[test]
+    fn nothing_lost_with_one_thief() {
+        nothing_lost(1, if cfg!(miri) { 200 } else { 100_000 });
+    }
+
+    #[test]
+    fn nothing_lost_with_three_thieves() {
+        nothing_lost(3, if cfg!(miri) { 200 } else { 100_000 });
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    fn check(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound.get_or_insert(preemptions);
+        model.check(f);
+    }
+
+    fn pop(q: &LocalQueue<Node>) -> Option<usize> {
+        // SAFETY: called by the owner alone.
+        let p = unsafe { q.owner(|i| i.pop_front()) };
+        (!p.is_null()).then(|| consume(p))
+    }
+
+    fn push(q: &LocalQueue<Node>, id: usize) {
+        // SAFETY: called by the owner alone.
+        unsafe { q.owner(|i| i.push_back(node(id))) };
+    }
+
+    fn complete(mut all: Vec<usize>, n: usize) {
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(0..n), "{all:?}");
+    }
+
+    #[test]
+    fn loom_queue_owner_and_thief() {
+        check(3, || {
+            let q = Arc::new(LocalQueue::new());
+            push(&q, 0);
+            let theirs = q.clone();
+            let thief = thread::spawn(move || steal(&theirs).unwrap_or_default());
+            push(&q, 1);
+            let mut all: Vec<usize> = pop(&q).into_iter().collect();
+            all.extend(thief.join().unwrap());
+            all.extend(std::iter::from_fn(|| pop(&q)));
+            complete(all, 2);
+        });
+    }
+
+    #[test]
+    fn loom_queue_owner_and_two_thieves() {
+        check(2, || {
+            let q = Arc::new(LocalQueue::new());
+            push(&q, 0);
+            let thieves: Vec<_> = (0..2)
+                .map(|_| {
+                    let q = q.clone();
+                    thread::spawn(move || steal(&q).unwrap_or_default())
+                })
+                .collect();
+            push(&q, 1);
+            let mut all: Vec<usize> = pop(&q).into_iter().collect();
+            thieves.into_iter().for_each(|t| all.extend(t.join().unwrap()));
+            all.extend(std::iter::from_fn(|| pop(&q)));
+            complete(all, 2);
+        });
+    }
+}
