@@ -1,6 +1,7 @@
 //! Goroutines, channels and select.
 
-mod arch;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod arch;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod cell;
 #[allow(dead_code, unused_imports)]
@@ -19,3 +20,5 @@ pub(crate) mod rank;
 pub(crate) mod rng;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod sys;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod stack;

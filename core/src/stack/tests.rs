@@ -1,0 +1,324 @@
+use super::*;
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard};
+
+/// Tests that look at process-wide numbers, or unmap everything, take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// Runs one ignored test of this file in a process of its own; its status and what it wrote to stderr.
+fn in_child(test: &str, env: &[(&str, &str)]) -> (std::process::ExitStatus, String) {
+    let out = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", &format!("stack::tests::{test}"), "--ignored", "--nocapture", "--test-threads=1"])
+        .envs(env.iter().copied())
+        .output()
+        .unwrap();
+    (out.status, String::from_utf8_lossy(&out.stderr).into_owned())
+}
+
+fn passes_in_child(test: &str, env: &[(&str, &str)]) {
+    let (status, err) = in_child(test, env);
+    assert!(status.success(), "{test}: {status}\n{err}");
+}
+
+fn write(at: *mut u8) {
+    // SAFETY: the tests write where they have a stack; or to a guard, in order to die.
+    unsafe { at.write_volatile(1) }
+}
+
+#[test]
+fn a_handle_is_one_word_and_none_is_none() {
+    assert_eq!(size_of::<Stack>(), size_of::<usize>());
+    assert!(Stack::none().is_none());
+    assert_eq!(Stack::none().size(), 0);
+    assert_eq!(Stack::none().used(), 0);
+}
+
+#[test]
+fn a_stack_is_usable_from_top_to_bottom() {
+    let _turn = turn();
+    let s = get_sized(64 * 1024).unwrap();
+    assert_eq!(s.size(), 64 * 1024);
+    assert_eq!(s.top() as usize % 16, 0);
+    assert_eq!(s.bottom() as usize, s.base() + 16 * 1024);
+    assert!(s.contains(s.top() as usize - 8) && !s.contains(s.base()));
+    for at in s.bottom() as usize..s.top() as usize {
+        write(at as *mut u8);
+    }
+    assert_eq!(s.used(), 48 * 1024);
+    put_sized(s);
+}
+
+#[test]
+fn neighbours_have_tops_of_different_colour() {
+    let _turn = turn();
+    let all: Vec<Stack> = (0..32).map(|_| get_sized(32 * 1024).unwrap()).collect();
+    let colours: HashSet<usize> = all.iter().map(|s| s.top() as usize % 4096).collect();
+    assert!(colours.len() >= 16, "{colours:?}");
+    all.into_iter().for_each(put_sized);
+}
+
+#[test]
+fn sizes_are_rounded_up_and_checked() {
+    let _turn = turn();
+    assert_eq!(get_sized(MIN_SIZE - 1), Err(Error(libc::EINVAL)));
+    assert_eq!(get_sized(MAX_SIZE + 1), Err(Error(libc::EINVAL)));
+    assert_eq!(get_sized(usize::MAX), Err(Error(libc::EINVAL)));
+    for (asked, given) in [(16, 32), (32, 32), (33, 64), (100, 128), (8192, 8192)] {
+        let s = get_sized(asked * 1024).unwrap();
+        assert_eq!(s.size(), given * 1024);
+        assert!(s.top() as usize - s.bottom() as usize >= MIN_SIZE - 2048);
+        write(s.bottom());
+        put_sized(s);
+    }
+}
+
+#[test]
+fn configuring() {
+    passes_in_child("child_configures_64_kib", &[]);
+    passes_in_child("child_configures_too_late", &[]);
+}
+
+#[test]
+#[ignore = "needs a process of its own; run by `configuring`"]
+fn child_configures_64_kib() {
+    assert_eq!(configure(MIN_SIZE - 1), Err(Invalid));
+    assert_eq!(configure(MAX_SIZE + 1), Err(Invalid));
+    assert_eq!(configure(40_000), Ok(()));
+    assert_eq!(configure(65_536), Ok(()));
+    assert_eq!(configure(65_537), Err(Invalid));
+    assert_eq!(default_size(), 65_536);
+    assert_eq!(Pool::new().get().unwrap().size(), 65_536);
+}
+
+#[test]
+#[ignore = "needs a process of its own; run by `configuring`"]
+fn child_configures_too_late() {
+    assert_eq!(Pool::new().get().unwrap().size(), DEFAULT_SIZE);
+    assert_eq!(configure(65_536), Err(Invalid));
+    assert_eq!(configure(DEFAULT_SIZE), Ok(()));
+}
+
+#[test]
+fn a_pool_gives_the_stack_used_last() {
+    let _turn = turn();
+    let mut pool = Pool::new();
+    let (a, b) = (pool.get().unwrap(), pool.get().unwrap());
+    assert_ne!(a, b);
+    pool.put(a);
+    pool.put(b);
+    assert_eq!(pool.get(), Ok(b));
+    assert_eq!(pool.get(), Ok(a));
+    pool.put(a);
+    pool.put(b);
+    let n = pool.len();
+    pool.trim(1);
+    assert!(n > 1 && pool.len() == 1);
+    assert_eq!(pool.get(), Ok(b));
+    pool.put(b);
+    pool.flush();
+    assert_eq!(pool.len(), 0);
+}
+
+#[test]
+fn no_two_owners_have_the_same_stack() {
+    let _turn = turn();
+    let before = stats().in_use;
+    let all = Mutex::new(HashSet::new());
+    let everybody_has_some = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut pool = Pool::new();
+                let mut mine = Vec::new();
+                for round in 0..3000_usize {
+                    mine.push(pool.get().unwrap());
+                    if round % 3 == 0 {
+                        pool.put(mine.swap_remove(round * 7919 % mine.len()));
+                    }
+                }
+                for s in &mine {
+                    assert!(all.lock().unwrap().insert(s.base()));
+                }
+                everybody_has_some.wait();
+                // A pool takes stacks that came from elsewhere, and of other sizes.
+                mine.push(get_sized(32 * 1024).unwrap());
+                mine.into_iter().for_each(|s| pool.put(s));
+                assert!(pool.len() <= 256);
+            });
+        }
+    });
+    assert_eq!(all.lock().unwrap().len(), 4 * 2000);
+    assert_eq!(stats().in_use, before);
+}
+
+#[test]
+fn what_lies_idle_gives_its_pages_back() {
+    let _turn = turn();
+    while scavenge() > 0 {}
+    let all: Vec<Stack> = (0..300).map(|_| get_sized(128 * 1024).unwrap()).collect();
+    all.iter().for_each(|s| write(s.top().wrapping_sub(1)));
+    assert!(all.iter().all(|s| s.used() > 0));
+    all.iter().for_each(|s| put_sized(*s));
+    // The first call sees stacks that were in use since the last one.
+    scavenge();
+    assert!(all.iter().all(|s| s.used() > 0));
+    scavenge();
+    let given = all.iter().filter(|s| s.used() == 0).count();
+    assert_eq!(given, 300 - 32, "all but the few that are kept");
+    // The guards are still there.
+    for s in &all {
+        assert_eq!(find(s.base()), Some(GuardHit { base: s.base(), size: s.size() }));
+        assert!(faults(s.base()));
+    }
+}
+
+/// Whether reading a byte there would fault: the kernel is asked to read it for us.
+fn faults(at: usize) -> bool {
+    let mut byte = 0_u8;
+    let local = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let remote = libc::iovec { iov_base: at as *mut _, iov_len: 1 };
+    // SAFETY: reads one byte into `byte`, or fails.
+    unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) != 1 }
+}
+
+#[test]
+fn find_knows_guards_from_stacks() {
+    let _turn = turn();
+    let s = get_sized(64 * 1024).unwrap();
+    let hit = Some(GuardHit { base: s.base(), size: s.size() });
+    assert_eq!(find(s.base()), hit);
+    assert_eq!(find(s.bottom() as usize - 1), hit);
+    assert_eq!(find(s.bottom() as usize), None);
+    assert_eq!(find(s.top() as usize - 1), None);
+    assert_eq!(find(0), None);
+    assert_eq!(find(&s as *const Stack as usize), None);
+    assert!(faults(s.base()) && faults(s.bottom() as usize - 1) && !faults(s.bottom() as usize));
+    put_sized(s);
+}
+
+#[test]
+fn reserving_maps_ahead_and_release_leaves_nothing() {
+    for env in [&[][..], &[("ZK_GUARD", "mprotect")]] {
+        passes_in_child("child_reserves_and_releases", env);
+    }
+}
+
+fn maps() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+fn status(field: &str) -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|l| l.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+#[ignore = "needs a process of its own; run by `reserving_maps_ahead_and_release_leaves_nothing`"]
+fn child_reserves_and_releases() {
+    let size = status("VmSize:");
+    reserve(3000).unwrap();
+    assert!(stats().mapped >= 3000 * DEFAULT_SIZE);
+    let mapped = stats().mapped;
+    let mut pool = Pool::new();
+    let all: Vec<Stack> = (0..3000).map(|_| pool.get().unwrap()).collect();
+    assert_eq!(stats().mapped, mapped);
+    all.into_iter().for_each(|s| pool.put(s));
+    put_sized(get_sized(1 << 20).unwrap());
+    pool.flush();
+    assert_eq!(stats().in_use, 0);
+    // SAFETY: everything has been put back and nobody else is here.
+    unsafe { release_all() };
+    assert_eq!(stats(), StackStats::default());
+    assert!(status("VmSize:") < size + 64 * 1024, "{} KiB remain", status("VmSize:") - size);
+    // And it starts again.
+    let s = pool.get().unwrap();
+    write(s.top().wrapping_sub(1));
+    assert!(faults(s.base()));
+}
+
+#[test]
+fn old_kernels_get_protected_pages() {
+    passes_in_child("child_uses_mprotect", &[("ZK_GUARD", "mprotect")]);
+}
+
+#[test]
+#[ignore = "needs a process of its own; run by `old_kernels_get_protected_pages`"]
+fn child_uses_mprotect() {
+    let before = maps();
+    let all: Vec<Stack> = (0..100).map(|_| get_sized(DEFAULT_SIZE).unwrap()).collect();
+    assert!(maps() >= before + 150, "guards split the mapping: {before}, {}", maps());
+    for s in &all {
+        assert!(faults(s.base()) && faults(s.bottom() as usize - 1));
+        write(s.bottom());
+        write(s.top().wrapping_sub(1));
+    }
+    assert!(!sp_check_needed());
+}
+
+#[test]
+fn beyond_the_budget_groups_are_guarded() {
+    let _turn = turn();
+    // 3/8 of 16 are 6 guards, 1/16 is one group.
+    let guards = guard::Guards::new(guard::Way::Protect, 16);
+    let log2 = 15;
+    let base = os::map(600 << log2).unwrap();
+    let slots = 550;
+    // SAFETY: the mapping is new and ours.
+    unsafe { guards.install(base, log2, 6) };
+    assert!(!guards.missing());
+    // SAFETY: as above.
+    unsafe { guards.install(base + (6 << log2), log2, slots - 6) };
+    assert!(guards.missing());
+    let guarded: Vec<usize> = (0..slots).filter(|i| faults(base + (i << log2))).collect();
+    assert_eq!(guarded[..6], [0, 1, 2, 3, 4, 5]);
+    assert_eq!(guarded.len(), 7, "{guarded:?}");
+    assert_eq!(((base >> log2) + guarded[6]) % guard::GROUP, 0);
+    // SAFETY: nothing lives here.
+    unsafe { os::unmap(base, 600 << log2) };
+}
+
+/// A million stacks at a time, guarded, each with one page touched, on whatever limits the system has.
+/// With `--nocapture` it says what they cost.
+#[test]
+#[ignore = "takes 5 GiB of memory"]
+fn a_million_stacks() {
+    let size = std::env::var("ZK_TEST_STACK").map_or(DEFAULT_SIZE, |s| s.parse().unwrap());
+    let n = std::env::var("ZK_TEST_STACKS").map_or(1_000_000, |s| s.parse().unwrap());
+    configure(size).unwrap();
+    let (rss, pte, before) = (status("VmRSS:"), status("VmPTE:"), maps());
+    let mut pool = Pool::new();
+    let start = std::time::Instant::now();
+    reserve(n).unwrap();
+    let all: Vec<Stack> = (0..n).map(|_| pool.get().unwrap()).collect();
+    let made = start.elapsed();
+    all.iter().for_each(|s| write(s.top().wrapping_sub(1)));
+    let touched = start.elapsed() - made;
+    assert!(all.iter().step_by(997).all(|s| faults(s.base())));
+    println!(
+        "{n} stacks of {} KiB: {} mappings more, {} ns to make, {} ns to touch, {} B resident, {} B page table each",
+        size / 1024,
+        maps() - before,
+        made.as_nanos() / n as u128,
+        touched.as_nanos() / n as u128,
+        (status("VmRSS:") - rss) * 1024 / n,
+        (status("VmPTE:") - pte) * 1024 / n,
+    );
+    let start = std::time::Instant::now();
+    all.into_iter().for_each(|s| pool.put(s));
+    pool.flush();
+    let back = start.elapsed();
+    scavenge();
+    let given = scavenge();
+    println!(
+        "{} ns to put back, {} ns to give back (of {given}), {} KiB resident",
+        back.as_nanos() / n as u128,
+        (start.elapsed() - back).as_nanos() / n as u128,
+        status("VmRSS:") - rss,
+    );
+    assert_eq!(given, n - 32);
+}
