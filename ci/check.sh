@@ -33,10 +33,14 @@ RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p zokor --document-private-items
 
 say "minimum Rust version"
 msrv=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
-if have rustup && rustup toolchain list | grep -q "^$msrv"; then
-    CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo "+$msrv" check -p zokor -p zokor-capi
+msrv_home=""
+for home in "${RUSTUP_HOME:-$HOME/.rustup}" "$CARGO_TARGET_DIR/rustup"; do
+    if have rustup && RUSTUP_HOME=$home rustup toolchain list 2>/dev/null | grep -q "^$msrv"; then msrv_home=$home; fi
+done
+if [ -n "$msrv_home" ]; then
+    RUSTUP_HOME=$msrv_home CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo "+$msrv" check -p zokor -p zokor-capi
 else
-    skip "build with Rust $msrv (rustup toolchain install $msrv)"
+    skip "build with Rust $msrv (RUSTUP_HOME=target/rustup rustup toolchain install $msrv --profile minimal)"
 fi
 
 say "licences and sources of dependencies"

@@ -196,13 +196,20 @@ fn documents(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 
 /// Targets of `[text](target)` that are neither addresses nor files.
 fn dead_links(text: &str, dir: &Path) -> Vec<String> {
-    let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '\n']).next());
+    let prose = without_code(text);
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split([')', '\n']).next());
     targets
         .map(|t| t.split('#').next().unwrap_or(t))
         .filter(|t| !t.is_empty() && !t.contains("://") && !t.contains(' ') && !t.starts_with("mailto:"))
         .filter(|t| !dir.join(t).exists())
         .map(str::to_string)
         .collect()
+}
+
+/// The text without fenced blocks and code spans.
+fn without_code(text: &str) -> String {
+    let blocks = text.split("\n```").step_by(2);
+    blocks.flat_map(|prose| prose.split('`').step_by(2)).collect()
 }
 
 #[cfg(test)]
@@ -261,6 +268,6 @@ mod tests {
     fn links_must_lead_somewhere() {
         let here = Path::new(env!("CARGO_MANIFEST_DIR"));
         assert_eq!(dead_links("[a](src/docs.rs#x) [b](https://example.org) [c](#c)", here), [""; 0]);
-        assert_eq!(dead_links("[a](src/none.rs)", here), ["src/none.rs"]);
+        assert_eq!(dead_links("`[a](b)`\n```\n[x](y)\n```\n[a](src/none.rs)", here), ["src/none.rs"]);
     }
 }
