@@ -38,14 +38,16 @@ pub fn run(root: &Path, args: &[String]) -> Outcome {
 }
 
 fn check(file: &File) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut found = leftovers(file);
+    if file.is_test() {
+        return found;
+    }
     found.extend(header(file));
     found.extend(size(file));
     found.extend(long_functions(file));
     found.extend(orderings(file));
     found.extend(unsafe_blocks(file));
     found.extend(printing(file));
-    found.extend(leftovers(file));
     found
 }
 
@@ -127,11 +129,25 @@ fn orderings(file: &File) -> Vec<String> {
     let body = file.body();
     let named = |l: &Line| ["Acquire", "Release", "AcqRel", "SeqCst"].iter().any(|o| has_word(&l.code, o));
     let silent = |at: &usize| !near(body, *at, |c| !c.trim().is_empty() && !c.starts_with(['/', '!']));
-    let lines = (0..body.len()).filter(|&at| named(&body[at]) && !body[at].code.trim_start().starts_with("use "));
+    let imports = import_lines(body);
+    let lines = (0..body.len()).filter(|&at| named(&body[at]) && !imports[at]);
     lines
         .filter(silent)
         .map(|at| format!("{}:{}: ordering without a comment on its pair and why not weaker", file.path, at + 1))
         .collect()
+}
+
+/// For each line, whether it is part of a `use` item.
+fn import_lines(lines: &[Line]) -> Vec<bool> {
+    let mut inside = false;
+    let flags = lines.iter().map(|l| {
+        let code = l.code.trim();
+        let starts = ["use ", "pub use ", "pub(crate) use ", "pub(super) use "].iter().any(|u| code.starts_with(u));
+        let part = inside || starts;
+        inside = part && !code.ends_with(';');
+        part
+    });
+    flags.collect()
 }
 
 /// `unsafe { … }` and `unsafe impl` say in a SAFETY comment which invariant makes them sound; `unsafe fn` has a Safety section.
@@ -195,9 +211,11 @@ fn has_word(text: &str, word: &str) -> bool {
 }
 
 fn print_largest(files: &[File]) {
-    let mut sizes: Vec<(usize, String)> = files.iter().map(|f| (f.body().len(), f.path.clone())).collect();
+    let mut sizes: Vec<(usize, String)> =
+        files.iter().filter(|f| !f.is_test()).map(|f| (f.body().len(), f.path.clone())).collect();
     let mut lengths: Vec<(usize, String)> = files
         .iter()
+        .filter(|f| !f.is_test())
         .flat_map(|f| functions(f.body()).into_iter().map(|g| (g.lines, format!("{}::{}", f.path, g.name))))
         .collect();
     for (title, list) in [("largest files", &mut sizes), ("longest functions", &mut lengths)] {
@@ -259,6 +277,7 @@ mod tests {
         let far = format!("//! A.\nfn f() {{\n    // Pairs.\n{}    X.load(Acquire);\n}}\n", "    g();\n".repeat(REACH));
         assert!(only(&far).contains("ordering"));
         assert_eq!(check(&file("//! A.\nuse X::Ordering::{Acquire, Release};\n")), [""; 0]);
+        assert_eq!(check(&file("//! A.\npub use X::{\n    Ordering::{Acquire, Release},\n};\n")), [""; 0]);
         assert!(only("//! A.\n/// Doc.\nfn f() { X.load(Acquire); }\n").contains("ordering"));
     }
 

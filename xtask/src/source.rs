@@ -40,6 +40,12 @@ impl File {
         File { path: path.to_string(), lines, tests_at }
     }
 
+    /// Whether the whole file is unit tests, compiled into no release.
+    pub fn is_test(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        name == "tests.rs" || name.ends_with("_tests.rs") || self.path.contains("/tests/")
+    }
+
     /// The lines before the unit tests.
     pub fn body(&self) -> &[Line] {
         &self.lines[..self.tests_at]
@@ -246,5 +252,8 @@ mod tests {
         assert_eq!(f.body().len(), 2);
         let f = File::parse("a.rs", "//! A.\n#[cfg(test)]\nmod tests;\nfn a() {}\n");
         assert_eq!(f.body().len(), 4);
+        assert!(File::parse("core/src/a/tests.rs", "").is_test());
+        assert!(File::parse("core/src/a_tests.rs", "").is_test());
+        assert!(!f.is_test());
     }
 }
