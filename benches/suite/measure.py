@@ -1,0 +1,78 @@
+"""Runs the programs of a row in turn, several rounds, and keeps every figure of every round."""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    rounds: int
+    seconds: float
+    timeout: int
+
+
+class Failed(Exception):
+    """The program did not give a figure; the text says why."""
+
+
+def once(peer, row, n, timeout):
+    """One run of one program: its line of JSON."""
+    argv = [*peer.argv, row.workload, f"n={n}", *(f"{k}={v}" for k, v in row.args), *peer.options]
+    env = {**os.environ, **peer.env, "P": str(row.p), "GOMAXPROCS": str(row.p)}
+    try:
+        r = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"not done after {timeout} s") from None
+    lines = [l for l in r.stdout.splitlines() if l.startswith("{")]
+    if not lines:
+        said = (r.stderr.strip().splitlines() or ["no output"])[0]
+        raise Failed(f"exit status {r.returncode}: {said[:120]}")
+    line = json.loads(lines[-1])
+    if "na" in line:
+        raise Failed("")
+    if "fail" in line:
+        raise Failed(line["fail"])
+    if "rss" in line:
+        line["bytes"] = line["rss"] + line["tables"]
+    return line
+
+
+def size(peer, row, plan):
+    """How many operations fill the time of one run; for rows with a fixed number, that or what the peer can bear."""
+    if row.n is not None:
+        return min(row.n, peer.most.get(row.workload, row.n))
+    n = row.seed
+    while True:
+        ns = once(peer, row, n, plan.timeout)["ns"]
+        if n * ns >= plan.seconds * 5e7 or n >= 1 << 34:
+            return max(row.step, int(plan.seconds * 1e9 / max(ns, 0.1)) // row.step * row.step)
+        n *= 10
+
+
+def row(row, peers, plan):
+    """The figures of a row: {peer: {"n": operations, metric: [one per round]}}, and why the others have none."""
+    here = [p for p in peers if p.runs(row)]
+    sizes, figures, failed = {}, {}, {}
+    for p in here:
+        try:
+            sizes[p.name] = size(p, row, plan)
+            if row.n is not None and row.workload in ("w8", "w9", "w10") and sizes[p.name] != row.n:
+                raise Failed(f"cannot do {row.n:,}")
+            figures[p.name] = {"n": sizes[p.name], **{m.name: [] for m in row.metrics}}
+        except Failed as e:
+            failed[p.name] = str(e)
+    for r in range(plan.rounds):
+        for p in here[r % len(here) :] + here[: r % len(here)]:
+            if p.name in failed:
+                continue
+            try:
+                line = once(p, row, sizes[p.name], plan.timeout)
+            except Failed as e:
+                failed[p.name] = str(e)
+                figures.pop(p.name)
+                continue
+            for m in row.metrics:
+                figures[p.name][m.name].append(line[m.name])
+    return {"figures": {k: figures[k] for k in sorted(figures)}, "failed": {k: v for k, v in failed.items() if v}}

@@ -1,0 +1,142 @@
+"""The rows of the tables: workloads, workers, sizes, what is read from each run, and what we aim at."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure of a run. `target` is the ratio to Go we aim at, `limit` an absolute one."""
+
+    name: str
+    title: str
+    unit: str = "ns"
+    target: float | None = None
+    limit: float | None = None
+    more_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    workload: str
+    p: int
+    title: str
+    metrics: tuple[Metric, ...]
+    args: tuple[tuple[str, int], ...] = ()
+    n: int | None = None  # fixed number of operations; None: as many as fill the time of a run
+    seed: int = 10_000  # operations of the run that finds that number
+    step: int = 1_000  # n is a multiple of it
+    python: bool = False  # a row of the Python table
+    scaling: str = ""  # name of the plot this row is a point of
+
+    @property
+    def key(self):
+        tail = "".join(f"-{k}{v}" for k, v in self.args)
+        size = f"-n{self.n}" if self.scaling and self.n else ""
+        return ("py-" if self.python else self.scaling and "scale-" or "") + f"{self.workload}{tail}{size}-p{self.p}"
+
+
+def per_op(target=None, limit=None):
+    return (Metric("ns", "", "ns", target, limit),)
+
+
+def skynet(target):
+    return (Metric("ns", "", "ms", target),)
+
+
+# The memory of a parked goroutine is what the process gained: resident pages and page tables.
+PARKED = (
+    Metric("ns", "spawn and park", "ns", 1.0),
+    Metric("wake_ns", "wake", "ns", 0.6),
+    Metric("bytes", "memory", "B", None, 4505.6),
+)
+SLEEP = (
+    Metric("ns", "wall", "ms"),
+    Metric("cpu_ns", "CPU", "ms", 0.7),
+    Metric("p50", "lateness p50", "µs"),
+    Metric("p99", "lateness p99", "µs", 1.0),
+)
+FAN_OUT = (
+    Metric("ns", "time per task", "ns", 0.95),
+    Metric("speedup", "speed-up", "×", None, 1.9, more_is_better=True),
+)
+
+
+def native(parked, leaves, primes, sleepers):
+    """The table beside Go. W11, the network, has its place here once there are sockets."""
+    k2, k8 = (("k", 2),), (("k", 8),)
+    return [
+        Row("w1a", 1, "W1a spawn+finish, all in flight", per_op(0.33)),
+        Row("w1a", 2, "W1a spawn+finish, all in flight", per_op()),
+        Row("w1b", 1, "W1b spawn+finish, 1,000 in flight", per_op(0.20)),
+        Row("w1b", 2, "W1b spawn+finish, 1,000 in flight", per_op(0.33)),
+        Row("w2", 1, "W2 yield, per switch", per_op(0.08)),
+        Row("w2", 2, "W2 yield, per switch", per_op()),
+        Row("w3", 1, "W3 unbuffered ping-pong, per round trip", per_op(0.20)),
+        Row("w3", 2, "W3 unbuffered ping-pong, per round trip", per_op(0.30)),
+        Row("w4s", 1, "W4 one sender, one receiver, 128 slots, per message", per_op(0.35)),
+        Row("w4s", 2, "W4 one sender, one receiver, 128 slots, per message", per_op(0.50)),
+        Row("w4m", 1, "W4 four senders, four receivers, 128 slots, per message", per_op(0.45)),
+        Row("w4m", 2, "W4 four senders, four receivers, 128 slots, per message", per_op(0.50)),
+        Row("w5u", 1, "W5 select over 2 unbuffered channels, per message", per_op(0.25), k2),
+        Row("w5u", 1, "W5 select over 8 unbuffered channels, per message", per_op(0.20), k8),
+        Row("w5u", 2, "W5 select over 2 unbuffered channels, per message", per_op(), k2),
+        Row("w5u", 2, "W5 select over 8 unbuffered channels, per message", per_op(), k8),
+        Row("w5b", 1, "W5 select over 2 buffered channels, per message", per_op(0.60), k2),
+        Row("w5b", 1, "W5 select over 8 buffered channels, per message", per_op(0.20), k8),
+        Row("w5b", 2, "W5 select over 2 buffered channels, per message", per_op(), k2),
+        Row("w5b", 2, "W5 select over 8 buffered channels, per message", per_op(), k8),
+        Row("w5d", 1, "W5 select with default, miss", per_op(0.33), seed=100_000),
+        Row("w6c", 1, "W6 send+recv in one goroutine", per_op(0.40), seed=100_000),
+        Row("w6m", 1, "W6 mutex lock+unlock", per_op(1.0), seed=100_000),
+        Row("w6t", 1, "W6 try_recv on empty", per_op(0.60), seed=100_000),
+        Row("w7", 1, f"W7 {parked:,} parked goroutines", PARKED, n=parked),
+        Row("w7", 2, f"W7 {parked:,} parked goroutines", PARKED, n=parked),
+        Row("w8", 1, f"W8 skynet, {leaves:,} leaves", skynet(0.4), n=leaves),
+        Row("w8", 2, f"W8 skynet, {leaves:,} leaves", skynet(None), n=leaves),
+        Row("w9", 1, f"W9 prime sieve, {primes:,} primes", skynet(0.30), n=primes),
+        Row("w9", 2, f"W9 prime sieve, {primes:,} primes", skynet(0.40), n=primes),
+        Row("w10", 1, f"W10 {sleepers:,} sleepers, 0 to 100 ms", SLEEP, n=sleepers),
+        Row("w10", 2, f"W10 {sleepers:,} sleepers, 0 to 100 ms", SLEEP, n=sleepers),
+        Row("w12p", 1, "W12 OS thread and goroutine, round trip", per_op(0.35), seed=2_000),
+        Row("w12p", 2, "W12 OS thread and goroutine, round trip", per_op(0.35), seed=2_000),
+        Row("w12s", 1, "W12 OS thread to goroutine, stream", per_op(0.40)),
+        Row("w12s", 2, "W12 OS thread to goroutine, stream", per_op(0.40)),
+        Row("w13", 1, "W13 fan-out of CPU tasks of some 10 µs", FAN_OUT[:1], n=10_000),
+        Row("w13", 2, "W13 fan-out of CPU tasks of some 10 µs", FAN_OUT, n=10_000),
+    ]
+
+
+def python(parked, sleepers):
+    """The table of the Python module. A limit is in nanoseconds on CPython 3.11."""
+    small = dict(seed=1_000, python=True)
+    memory = (Metric("ns", "spawn and park"), Metric("wake_ns", "wake"), Metric("bytes", "memory", "B"))
+    return [
+        Row("w1a", 1, "W1a spawn+join, all in flight", per_op(), **small),
+        Row("w1b", 1, "W1b spawn+join, 1,000 in flight", per_op(limit=700), **small),
+        Row("w2", 1, "W2 yield, per switch", per_op(), **small),
+        Row("w3", 1, "W3 unbuffered ping-pong, per round trip", per_op(limit=250), **small),
+        Row("w4s", 1, "W4 one sender, one receiver, 128 slots, per item", per_op(), **small),
+        Row("w6c", 1, "W6 send+recv in one goroutine", per_op(), **small),
+        Row("w7", 1, f"W7 {parked:,} parked", memory, n=parked, python=True),
+        Row("w10", 1, f"W10 {sleepers:,} sleepers, 0 to 100 ms", SLEEP, n=sleepers, python=True),
+    ]
+
+
+def scaling():
+    """How the cost of an operation moves with the number of goroutines, timers and workers."""
+    sizes = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
+    out = [
+        Row("w2", 1, "yield", per_op(), (("g", g),), n=max(2_000_000, 2 * g), scaling="goroutines")
+        for g in sizes
+    ]
+    out += [Row("w7", 1, "spawn and park", PARKED, n=n, scaling="parked") for n in sizes[2:]]
+    out += [Row("w10", 1, "sleep", SLEEP, n=n, scaling="timers") for n in sizes[2:]]
+    for p in (1, 2, 4, 8, 16, 32, 64):
+        out.append(Row("w4m", p, "four senders, four receivers", per_op(), n=2_000_000, scaling="workers"))
+        out.append(Row("w1b", p, "spawn+finish", per_op(), n=1_000_000, scaling="workers"))
+    return out
+
+
+FULL = native(1_000_000, 1_000_000, 2_000, 100_000) + python(100_000, 10_000)
+QUICK = native(100_000, 100_000, 500, 10_000) + python(20_000, 3_000)
+SCALING = scaling()
