@@ -75,7 +75,15 @@ pub fn memory() -> (usize, usize) {
 }
 
 /// Prints W7: `before` and `after` are what [`memory`] said around the parking.
-pub fn w7_line(me: &str, o: &Opts, n: usize, spawn: Duration, wake: Duration, before: (usize, usize), after: (usize, usize)) {
+pub fn w7_line(
+    me: &str,
+    o: &Opts,
+    n: usize,
+    spawn: Duration,
+    wake: Duration,
+    before: (usize, usize),
+    after: (usize, usize),
+) {
     let per = |b: usize, a: usize| (a as f64 - b as f64) / n as f64;
     let extra = format!(
         "\"rss\":{:.1},\"tables\":{:.1},\"wake_ns\":{:.2}",

@@ -18,7 +18,11 @@ struct Naps {
 pub fn sleepers<M: Go>(o: &Opts) {
     let n = o.n(100_000);
     let warm = o.get("warm", 0) > 0;
-    let naps = Arc::new(Naps { lengths: durations(n), late: (0..n).map(|_| AtomicI64::new(0)).collect(), wg: WaitGroup::new() });
+    let naps = Arc::new(Naps {
+        lengths: durations(n),
+        late: (0..n).map(|_| AtomicI64::new(0)).collect(),
+        wg: WaitGroup::new(),
+    });
     naps.wg.add(n as i64);
     let cpu = cpu_ns();
     let t = Instant::now();

@@ -4,8 +4,8 @@
 //!   flume    tokio multi_thread(P) + flume's async side
 //!   kanal    tokio multi_thread(P) + kanal's async side
 //!   smol     smol's global executor (SMOL_THREADS=P) + async-channel (no rendezvous: capacity 1)
-use futures_lite::future::{or, poll_once, race, yield_now};
 use bench_common::*;
+use futures_lite::future::{or, poll_once, race, yield_now};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -367,7 +367,9 @@ async fn run<R: Rt, C: Ch>(me: &'static str, tok: bool, o: Arc<Opts>) {
                     std::thread::sleep(Duration::from_secs(3));
                     let g = GOT.load(Relaxed);
                     if g == last {
-                        println!("{{\"peer\":\"{me}\",\"w\":\"{w}{k}\",\"p\":{p},\"n\":{n},\"fail\":\"stuck after {g} of {n} messages\"}}");
+                        println!(
+                            "{{\"peer\":\"{me}\",\"w\":\"{w}{k}\",\"p\":{p},\"n\":{n},\"fail\":\"stuck after {g} of {n} messages\"}}"
+                        );
                         std::process::exit(3);
                     }
                     last = g;
@@ -414,7 +416,7 @@ async fn run<R: Rt, C: Ch>(me: &'static str, tok: bool, o: Arc<Opts>) {
             for _ in 0..n {
                 if tok {
                     tokio::select! { biased;
-                        _ = C::recv(&mut a) => (), _ = C::recv(&mut b) => (), _ = async {} => miss += 1 }
+                    _ = C::recv(&mut a) => (), _ = C::recv(&mut b) => (), _ = async {} => miss += 1 }
                 } else if poll_once(or(C::recv(&mut a), C::recv(&mut b))).await.is_none() {
                     miss += 1;
                 }
@@ -605,13 +607,29 @@ async fn run<R: Rt, C: Ch>(me: &'static str, tok: bool, o: Arc<Opts>) {
             }
             wg.wait().await;
             let par = t.elapsed().as_nanos() as f64;
-            line(me, "w13", p, n, par / n as f64, &format!("\"serial_ns\":{:.1},\"speedup\":{:.4}", ser / n as f64, ser / par));
+            line(
+                me,
+                "w13",
+                p,
+                n,
+                par / n as f64,
+                &format!("\"serial_ns\":{:.1},\"speedup\":{:.4}", ser / n as f64, ser / par),
+            );
         }
         _ => na("unknown workload"),
     }
 }
 
-async fn w7_rest<R: Rt>(me: &str, o: &Opts, n: usize, m0: (usize, usize), t: Instant, started: Arc<AtomicUsize>, wg: Wg, close: impl FnOnce()) {
+async fn w7_rest<R: Rt>(
+    me: &str,
+    o: &Opts,
+    n: usize,
+    m0: (usize, usize),
+    t: Instant,
+    started: Arc<AtomicUsize>,
+    wg: Wg,
+    close: impl FnOnce(),
+) {
     while started.load(Relaxed) < n {
         R::sleep(Duration::from_millis(1)).await;
     }

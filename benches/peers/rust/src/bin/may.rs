@@ -1,9 +1,9 @@
 //! may: stackful coroutines for Rust. usage: P=1|2 may <workload> [k=v ...] [stack=<words>]
 //! Its channels are unbounded (there is no rendezvous and no bounded one), so W3/W4/W9/W8 use those.
+use bench_common::*;
 use may::coroutine::{sleep, yield_now};
 use may::go;
 use may::sync::{Mutex, mpmc, mpsc, spsc};
-use bench_common::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::*};
 use std::time::{Duration, Instant};
@@ -171,7 +171,9 @@ fn run(o: Arc<Opts>) {
                     std::thread::sleep(Duration::from_secs(3));
                     let g = GOT.load(Relaxed);
                     if g == last {
-                        println!("{{\"peer\":\"{ME}\",\"w\":\"{w}{k}\",\"p\":{p},\"n\":{n},\"fail\":\"stuck: {g} of {n} messages reached an arm's body\"}}");
+                        println!(
+                            "{{\"peer\":\"{ME}\",\"w\":\"{w}{k}\",\"p\":{p},\"n\":{n},\"fail\":\"stuck: {g} of {n} messages reached an arm's body\"}}"
+                        );
                         std::process::exit(3);
                     }
                     last = g;
@@ -339,8 +341,10 @@ fn run(o: Arc<Opts>) {
             let n = o.n(5_000_000);
             let (tx, rx) = mpsc::channel::<i64>();
             let t = Instant::now();
-            std::thread::spawn(move || for i in 0..n {
-                tx.send(i as i64).unwrap();
+            std::thread::spawn(move || {
+                for i in 0..n {
+                    tx.send(i as i64).unwrap();
+                }
             });
             let mut s = 0;
             while let Ok(v) = rx.recv() {
@@ -370,7 +374,14 @@ fn run(o: Arc<Opts>) {
             }
             wg.wait();
             let par = t.elapsed().as_nanos() as f64;
-            line(ME, "w13", p, n, par / n as f64, &format!("\"serial_ns\":{:.1},\"speedup\":{:.4}", ser / n as f64, ser / par));
+            line(
+                ME,
+                "w13",
+                p,
+                n,
+                par / n as f64,
+                &format!("\"serial_ns\":{:.1},\"speedup\":{:.4}", ser / n as f64, ser / par),
+            );
         }
         w => {
             println!("{{\"peer\":\"may\",\"w\":\"{w}\",\"na\":1}}");

@@ -383,7 +383,14 @@ fn run<C: Ch>(me: &'static str, o: Opts) {
                 h.join().unwrap();
             }
             let par = t.elapsed().as_nanos() as f64;
-            line(me, "w13", p, n, par / n as f64, &format!("\"serial_ns\":{:.1},\"speedup\":{:.4}", ser / n as f64, ser / par));
+            line(
+                me,
+                "w13",
+                p,
+                n,
+                par / n as f64,
+                &format!("\"serial_ns\":{:.1},\"speedup\":{:.4}", ser / n as f64, ser / par),
+            );
         }
         _ => na("not run with OS threads"),
     }
