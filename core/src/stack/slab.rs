@@ -53,7 +53,7 @@ pub fn map(log2: u32, wanted: usize) -> Result<Fresh, i32> {
         match os::map(bytes) {
             Ok(base) => return publish(base, bytes, log2),
             Err(e) if bytes == at_least => return Err(e),
-            Err(_) => bytes = (bytes / 2 >> log2 << log2).max(at_least),
+            Err(_) => bytes = (((bytes / 2) >> log2) << log2).max(at_least),
         }
     }
 }

@@ -49,7 +49,7 @@ mod threads {
             })
             .collect();
         threads.into_iter().for_each(|t| t.join().unwrap());
-        assert_eq!(shared.1.with(|p| unsafe_read(p)), 4 * rounds);
+        assert_eq!(shared.1.with(unsafe_read), 4 * rounds);
     }
 
     fn unsafe_read(p: *const u64) -> u64 {

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 
 /// Nanoseconds on the monotonic clock since some fixed point in the past.
 #[inline]
+#[allow(clippy::unnecessary_cast)] // the fields are narrower on 32-bit systems
 pub(crate) fn now() -> i64 {
     let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `t` is ours to write; the monotonic clock exists on every system we run on, so the

@@ -88,7 +88,7 @@ fn threads_have_their_name_and_number() {
 #[test]
 fn cpus_is_at_least_one_and_within_the_affinity() {
     let n = sys::cpus();
-    assert!(n >= 1 && n <= 1 << 16);
+    assert!((1..=1 << 16).contains(&n));
 }
 
 #[test]
