@@ -8,13 +8,11 @@
 //! belong to one execution of a model and have no `const` constructor.
 
 #[cfg(not(loom))]
-#[path = "cell/real.rs"]
 mod real;
 #[cfg(not(loom))]
 pub(crate) use real::*;
 
 #[cfg(loom)]
-#[path = "cell/model.rs"]
 mod model;
 #[cfg(loom)]
 pub(crate) use model::*;

@@ -278,5 +278,4 @@ impl Heap {
 }
 
 #[cfg(all(test, not(loom)))]
-#[path = "heap_tests.rs"]
 mod tests;

@@ -102,5 +102,4 @@ impl<N: Linked> Inbox<N> {
 }
 
 #[cfg(test)]
-#[path = "inbox_tests.rs"]
 mod tests;

@@ -104,5 +104,4 @@ impl<N: Linked> Injector<N> {
 }
 
 #[cfg(all(test, not(loom)))]
-#[path = "inject_tests.rs"]
 mod tests;

@@ -1,5 +1,6 @@
 //! Goroutines, channels and select.
 
+#[cfg(not(loom))]
 #[allow(dead_code, unused_imports)]
 pub(crate) mod arch;
 #[allow(dead_code, unused_imports)]
@@ -20,5 +21,6 @@ pub(crate) mod rank;
 pub(crate) mod rng;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod sys;
+#[cfg(not(loom))]
 #[allow(dead_code, unused_imports)]
 pub(crate) mod stack;

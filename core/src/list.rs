@@ -410,5 +410,4 @@ impl<N: Linked> Fifo<N> {
 }
 
 #[cfg(all(test, not(loom)))]
-#[path = "list_tests.rs"]
 mod tests;

@@ -254,5 +254,4 @@ impl<N: Linked> LocalQueue<N> {
 }
 
 #[cfg(test)]
-#[path = "queue_tests.rs"]
 mod tests;

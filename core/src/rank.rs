@@ -18,7 +18,7 @@
 #[cfg(all(debug_assertions, not(loom)))]
 #[path = "rank/checked.rs"]
 mod check;
-#[cfg(not(all(debug_assertions, not(loom))))]
+#[cfg(any(not(debug_assertions), loom))]
 #[path = "rank/unchecked.rs"]
 mod check;
 

@@ -7,6 +7,7 @@
 
 use super::Rank;
 use std::cell::RefCell;
+use std::io::Write;
 
 thread_local! {
     /// What the thread holds, oldest first: rank and address.
@@ -64,5 +65,8 @@ pub(crate) fn assert_none_held() {
 /// Says what is wrong and aborts: with the order broken, no clean-up that locks can be trusted.
 #[cold]
 fn violated(what: &str, rank: Rank, addr: usize, held: &[(Rank, usize)]) -> ! {
-    crate::sys::fatal(&format!("{what}: {rank:?} at {addr:#x} while holding {held:x?}"))
+    let text = format!("fatal: {what}: {rank:?} at {addr:#x} while holding {held:x?}\n");
+    // The process ends whether or not anybody reads it.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::process::abort()
 }

@@ -119,5 +119,4 @@ fn unescape(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "cgroup_tests.rs"]
 mod tests;

@@ -165,5 +165,4 @@ impl RawLock {
 }
 
 #[cfg(test)]
-#[path = "lock_tests.rs"]
 mod tests;

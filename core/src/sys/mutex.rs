@@ -170,5 +170,4 @@ impl<T> Drop for MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-#[path = "mutex_tests.rs"]
 mod tests;

@@ -129,5 +129,4 @@ pub(crate) fn write_fd(fd: i32, mut bytes: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "unix_tests.rs"]
 mod tests;
