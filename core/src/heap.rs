@@ -80,8 +80,7 @@ impl Entry {
     #[inline(always)]
     unsafe fn before(self, other: Entry) -> bool {
         // SAFETY: the caller's promise.
-        self.when < other.when
-            || (self.when == other.when && unsafe { (*self.node).seq < (*other.node).seq })
+        self.when < other.when || (self.when == other.when && unsafe { (*self.node).seq < (*other.node).seq })
     }
 }
 

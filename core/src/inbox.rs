@@ -70,8 +70,7 @@ impl<N: Linked> Inbox<N> {
             unsafe { *N::link(node) = head };
             // Release on success pairs with the Acquire in `take_all`: the taker sees the link and the
             // node. Pushes continue each other's release, being read-modify-writes.
-            let swap =
-                self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed);
+            let swap = self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Relaxed);
             match swap {
                 Ok(_) => return head.is_null(),
                 Err(now) => head = now,

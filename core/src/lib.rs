@@ -19,8 +19,8 @@ pub(crate) mod queue;
 pub(crate) mod rank;
 #[allow(dead_code, unused_imports)]
 pub(crate) mod rng;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod sys;
 #[cfg(not(loom))]
 #[allow(dead_code, unused_imports)]
 pub(crate) mod stack;
+#[allow(dead_code, unused_imports)]
+pub(crate) mod sys;

@@ -98,7 +98,11 @@ impl<N: Link> List<N> {
     /// The first node, which stays in the list; null if there is none.
     #[inline(always)]
     pub(crate) fn first(&self) -> *mut N {
-        if self.is_empty() { ptr::null_mut() } else { self.head }
+        if self.is_empty() {
+            ptr::null_mut()
+        } else {
+            self.head
+        }
     }
 
     /// Appends `node`.

@@ -44,9 +44,7 @@
 //! be old, and a scheduler that must not miss an entry puts a fence of its own between its push and
 //! its look at the sleepers.
 
-use crate::cell::{
-    const_new, spin_loop, yield_now, AtomicBool, AtomicUsize, Ordering, UnsafeCell, SPINS,
-};
+use crate::cell::{const_new, spin_loop, yield_now, AtomicBool, AtomicUsize, Ordering, UnsafeCell, SPINS};
 pub(crate) use crate::list::{Fifo, Linked};
 use crate::sys::{heavy_fence, light_fence};
 use std::ops::{Deref, DerefMut};

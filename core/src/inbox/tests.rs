@@ -53,9 +53,7 @@ mod threads {
         let threads: Vec<_> = (0..3)
             .map(|t| {
                 let b = Arc::clone(&b);
-                std::thread::spawn(move || {
-                    (0..each).filter(|i| push(&b, t * each + i)).count()
-                })
+                std::thread::spawn(move || (0..each).filter(|i| push(&b, t * each + i)).count())
             })
             .collect();
         let (mut next, mut total, mut batches) = ([0; 3], 0, 0);

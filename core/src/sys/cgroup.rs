@@ -71,9 +71,7 @@ impl Mount {
         let below = path.strip_prefix(self.root.trim_end_matches('/'));
         Some(match below {
             // A group outside of what we see is shown with dots; the mount point is what remains.
-            Some(below) if below.starts_with('/') && !below.contains("/..") => {
-                below.trim_end_matches('/').to_owned()
-            }
+            Some(below) if below.starts_with('/') && !below.contains("/..") => below.trim_end_matches('/').to_owned(),
             _ => String::new(),
         })
     }
@@ -101,9 +99,7 @@ impl Mount {
                 let (quota, period) = text.trim().split_once(' ')?;
                 (quota.to_owned(), period.to_owned())
             }
-            Version::V1 => {
-                (read(&format!("{dir}/cpu.cfs_quota_us"))?, read(&format!("{dir}/cpu.cfs_period_us"))?)
-            }
+            Version::V1 => (read(&format!("{dir}/cpu.cfs_quota_us"))?, read(&format!("{dir}/cpu.cfs_period_us"))?),
         };
         // "max" in version 2 and -1 in version 1 are no positive numbers: no limit.
         let quota: u64 = quota.trim().parse().ok()?;

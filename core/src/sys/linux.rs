@@ -51,14 +51,8 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: i64) -> Wait
 pub(crate) fn futex_wake(word: &AtomicU32, n: u32) -> u32 {
     let n = i32::try_from(n).unwrap_or(i32::MAX);
     // SAFETY: the kernel uses the address of the word only to find the sleepers.
-    let woken = unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            ptr::from_ref(word),
-            libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG,
-            n,
-        )
-    };
+    let woken =
+        unsafe { libc::syscall(libc::SYS_futex, ptr::from_ref(word), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, n) };
     u32::try_from(woken).unwrap_or(0)
 }
 
@@ -66,9 +60,7 @@ pub(crate) fn futex_wake(word: &AtomicU32, n: u32) -> u32 {
 #[inline(never)]
 pub(super) fn barrier_register() -> bool {
     // SAFETY: no pointers involved.
-    let result = unsafe {
-        libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0)
-    };
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) };
     result == 0
 }
 
@@ -77,9 +69,7 @@ pub(super) fn barrier_register() -> bool {
 #[inline(never)]
 pub(super) fn barrier() {
     // SAFETY: no pointers involved.
-    let result = unsafe {
-        libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)
-    };
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
     // After a successful registration it can only fail when the kernel is out of memory for a
     // moment, or when a sandbox came later. The first passes, the second must not go unnoticed.
     if result != 0 {
@@ -93,14 +83,26 @@ fn barrier_again() {
     for _ in 0..1000 {
         std::thread::yield_now();
         // SAFETY: no pointers involved.
-        let result = unsafe {
-            libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0)
-        };
+        let result = unsafe { libc::syscall(libc::SYS_membarrier, libc::MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) };
         if result == 0 {
             return;
         }
     }
     super::fatal("membarrier was registered and is now refused")
+}
+
+/// Gives the memory behind pages back; they read as zeros when touched next.
+///
+/// # Safety
+///
+/// The pages are part of a mapping of `map_reserve` and nobody needs what is in them.
+#[inline(never)]
+pub(crate) unsafe fn advise_dontneed(addr: *mut u8, len: usize) -> io::Result<()> {
+    // SAFETY: the caller owns the pages and gives their content up.
+    match unsafe { libc::madvise(addr.cast(), len, libc::MADV_DONTNEED) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Keeps a mapping free of huge pages, which would commit 2 MiB at the first touch of any stack in it.

@@ -29,12 +29,20 @@ pub(crate) fn page_size() -> usize {
 
 /// Turns the result of a system call that says 0 or -1 into a `Result`.
 fn check(result: libc::c_int) -> io::Result<()> {
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Fails with `errno` if a fault of that kind is ordered.
 fn injected(kind: Kind, errno: i32) -> io::Result<()> {
-    if faults::hit(kind) { Err(io::Error::from_raw_os_error(errno)) } else { Ok(()) }
+    if faults::hit(kind) {
+        Err(io::Error::from_raw_os_error(errno))
+    } else {
+        Ok(())
+    }
 }
 
 /// Reserves `len` bytes of zeroed private memory at an address of the system's choice, page-aligned
@@ -66,17 +74,6 @@ pub(crate) unsafe fn unmap(addr: *mut u8, len: usize) -> io::Result<()> {
     check(unsafe { libc::munmap(addr.cast(), len) })
 }
 
-/// Gives the memory behind pages back; they read as zeros when touched next.
-///
-/// # Safety
-///
-/// The pages are part of a mapping of [`map_reserve`] and nobody needs what is in them.
-#[inline(never)]
-pub(crate) unsafe fn advise_dontneed(addr: *mut u8, len: usize) -> io::Result<()> {
-    // SAFETY: the caller owns the pages and gives their content up.
-    check(unsafe { libc::madvise(addr.cast(), len, libc::MADV_DONTNEED) })
-}
-
 /// Makes pages inaccessible by changing their protection, which splits the mapping around them.
 ///
 /// # Safety
@@ -93,11 +90,7 @@ pub(crate) unsafe fn protect_none(addr: *mut u8, len: usize) -> io::Result<()> {
 ///
 /// Errors: what the system says, `EAGAIN` at its limits; `InvalidInput` for a name with a NUL.
 #[inline(never)]
-pub(crate) fn spawn_thread(
-    name: &str,
-    stack: usize,
-    f: Box<dyn FnOnce() + Send>,
-) -> io::Result<JoinHandle<()>> {
+pub(crate) fn spawn_thread(name: &str, stack: usize, f: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
     injected(Kind::Thread, libc::EAGAIN)?;
     if name.contains('\0') {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "thread name contains a NUL"));

@@ -18,11 +18,7 @@ fn none_without_control_groups() {
 #[test]
 fn version_2_own_group_rounds_up() {
     let with = |max| {
-        quota(&[
-            ("/proc/self/cgroup", "0::/app\n"),
-            ("/proc/self/mountinfo", V2),
-            ("/sys/fs/cgroup/app/cpu.max", max),
-        ])
+        quota(&[("/proc/self/cgroup", "0::/app\n"), ("/proc/self/mountinfo", V2), ("/sys/fs/cgroup/app/cpu.max", max)])
     };
     assert_eq!(with("max 100000\n"), None);
     assert_eq!(with("300000 100000\n"), Some(3));
