@@ -1,0 +1,23 @@
+# Builds the examples and names their programs; sourced by demo.sh and ci/examples.sh, which source ci/lib.sh before.
+
+examples_out=$CARGO_TARGET_DIR/examples
+languages=(rust c cpp python)
+
+# build_examples: all four languages, optimised. Python needs no package: the module is run from the build tree.
+build_examples() {
+    cargo build --release -p zokor --examples
+    cargo build --release -p zokor-capi -p zokor-python
+    make --no-print-directory -C examples BUILD="$CARGO_TARGET_DIR/release" OUT="$examples_out"
+    mkdir -p "$examples_out/python/zokor"
+    cp python/zokor/* "$examples_out/python/zokor/"
+    cp "$CARGO_TARGET_DIR/release/lib_zokor.so" "$examples_out/python/zokor/_zokor.abi3.so"
+}
+
+# example LANGUAGE NAME: sets `program` to the command that runs it.
+example() {
+    case $1 in
+    rust) program=("$CARGO_TARGET_DIR/release/examples/$2") ;;
+    python) program=(env "PYTHONPATH=$examples_out/python" "${PYTHON:-python3}" "examples/python/$2.py") ;;
+    *) program=("$examples_out/$1/$2") ;;
+    esac
+}
