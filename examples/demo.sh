@@ -97,7 +97,7 @@ done
 
 # ---- a million goroutines ------------------------------------------------------------
 
-available=$(awk '$1 == "MemAvailable:" { print $2 * 1024 }' /proc/meminfo)
+available=$(awk '$1 == "MemAvailable:" { printf "%.0f", $2 * 1024 }' /proc/meminfo)
 million=1000000
 if [ "$available" -lt $((million * 6000)) ]; then
     million=$((available / 6000 / 1000 * 1000))

@@ -193,7 +193,11 @@ struct Late;
 
 impl Walker {
     fn in_time(&self) -> Result<(), Late> {
-        if Instant::now() < self.deadline { Ok(()) } else { Err(Late) }
+        if Instant::now() < self.deadline {
+            Ok(())
+        } else {
+            Err(Late)
+        }
     }
 
     fn visit(&mut self, path: PathBuf, kind: io::Result<FileType>) -> Result<(), Late> {
@@ -323,9 +327,7 @@ fn parse() -> Options {
                 exit(0)
             }
             Some("--") => options.roots.extend(args.by_ref().map(PathBuf::from)),
-            Some(name) if name.starts_with("--") => {
-                usage(&format!("wordcount: unrecognized option '{name}'\n"))
-            }
+            Some(name) if name.starts_with("--") => usage(&format!("wordcount: unrecognized option '{name}'\n")),
             _ => options.roots.push(PathBuf::from(arg)),
         }
     }
