@@ -176,3 +176,54 @@ fn a_context_moves_to_another_thread() {
     assert_eq!(tls_get() as usize, 16);
     tls_set(ptr::null_mut());
 }
+
+#[inline(never)]
+fn named_in_the_backtrace(p: &mut Pair) {
+    let text = std::backtrace::Backtrace::force_capture().to_string();
+    let has = |name: &str| u64::from(text.contains(name));
+    p.said.push(has("named_in_the_backtrace"));
+    p.said.push(has("enter"));
+    // Nothing from beyond the entry: neither the test that switched here nor a thread's start.
+    p.said.push(has("backtraces_end_at_the_entry") + has("start_thread") + has("clone"));
+    // And no frame repeated without end.
+    p.said.push(u64::from(text.lines().count() < 60));
+}
+
+/// Boost.Context has no unwind tables, so what a backtrace shows beyond the entry is not promised there.
+#[cfg(not(feature = "boost-context"))]
+#[test]
+fn backtraces_end_at_the_entry() {
+    let m = Memory::new();
+    let mut p = Pair::new(named_in_the_backtrace);
+    start(&mut *p, &m);
+    assert_eq!(p.said, [1, 1, 0, 1]);
+}
+
+/// The time of a switch. Prints, asserts nothing about time.
+#[test]
+#[ignore = "a measurement: run it alone, in release mode, with --nocapture"]
+fn measure_switches() {
+    const N: u32 = 20_000_000;
+    let m = Memory::new();
+    let mut p = Pair::new(|p| {
+        for _ in 0..N {
+            Pair::back(p);
+        }
+        p.said.push(u64::from(N));
+    });
+    let p: *mut Pair = &mut *p;
+    let begin = std::time::Instant::now();
+    start(p, &m);
+    for _ in 0..N {
+        Pair::resume(p);
+    }
+    let ns = begin.elapsed().as_nanos() as f64 / f64::from(2 * N);
+    // SAFETY: the other context has ended.
+    assert_eq!(unsafe { &(*p).said }, &[u64::from(N)]);
+    println!("{ns:.2} ns for one switch");
+    let begin = std::time::Instant::now();
+    for _ in 0..N {
+        std::hint::black_box(tls_get());
+    }
+    println!("{:.2} ns to read the word per thread", begin.elapsed().as_nanos() as f64 / f64::from(N));
+}

@@ -1,6 +1,6 @@
 //! Size classes: the free slots of each size, shared by all workers.
 //!
-//! *Where it sits.* Layer 1, behind `stack`. Calls `slab`, `guard`, `os`. Called by `pool` in batches,
+//! *Where it sits.* Layer 1, behind `stack`. Calls `slab`, `guard`, `sys`. Called by `pool` in batches,
 //! and directly for sizes other than the default.
 //!
 //! # State
@@ -15,8 +15,9 @@
 //! No system call that can take long happens under a lock, except mapping a slab.
 
 use super::slab::{self, Fresh};
-use super::{class_of, default_class, guard, os, Error, Stack};
-use std::sync::{Mutex, MutexGuard};
+use super::{class_of, default_class, guard, Error, Stack};
+use crate::rank::Rank;
+use crate::sys::{self, pages, Mutex, MutexGuard};
 
 /// Logarithms of slot sizes run from 0 to here.
 const CLASSES: usize = 32;
@@ -26,7 +27,7 @@ const KEEP: usize = 32;
 
 /// How many fresh slots get their guards at a time: few at first, then more.
 const FIRST_BATCH: usize = 4;
-const LAST_BATCH: usize = os::BATCH;
+const LAST_BATCH: usize = pages::BATCH;
 
 struct Class {
     warm: Vec<Stack>,
@@ -83,17 +84,17 @@ impl Class {
     }
 
     fn map(&mut self, log2: u32, wanted: usize) -> Result<(), Error> {
-        let fresh = slab::map(log2, wanted).map_err(Error)?;
+        let fresh = slab::map(log2, wanted)?;
         self.slots += (fresh.end - fresh.next) >> log2;
         self.fresh.push(fresh);
         Ok(())
     }
 }
 
-static CLASS: [Mutex<Class>; CLASSES] = [const { Mutex::new(Class::new()) }; CLASSES];
+static CLASS: [Mutex<Class>; CLASSES] = [const { Mutex::new(Rank::Stack, Class::new()) }; CLASSES];
 
 fn lock(log2: u32) -> MutexGuard<'static, Class> {
-    CLASS[log2 as usize].lock().unwrap_or_else(|e| e.into_inner())
+    CLASS[log2 as usize].lock()
 }
 
 /// Moves at least one and up to `n` slots of a class to `to`; the one to use first is last.
@@ -188,15 +189,29 @@ fn scavenge_class(log2: u32) -> usize {
             _ => runs.push((s.base(), s.size())),
         }
     }
-    for batch in runs.chunks(os::BATCH) {
+    for batch in runs.chunks(pages::BATCH) {
         // SAFETY: the slots are in no list and with no owner but us (S1), so what they hold is dead.
-        unsafe { os::give_back(batch) };
+        unsafe { give_back(batch) };
     }
     // From the front is taken last, so low addresses are re-used first and stay dense.
     idle.reverse();
     let n = idle.len();
     lock(log2).cold.append(&mut idle);
     n
+}
+
+/// # Safety
+/// Nobody needs what is in the ranges.
+unsafe fn give_back(ranges: &[pages::Range]) {
+    // SAFETY: the caller vouches. A refusal leaves the pages where they are, which costs memory, no more.
+    unsafe {
+        if ranges.len() > 1 && pages::advise_dontneed_batch(ranges) {
+            return;
+        }
+        for &(addr, len) in ranges {
+            let _ = sys::advise_dontneed(addr as *mut u8, len);
+        }
+    }
 }
 
 /// Numbers about all stacks, in bytes of address space.

@@ -1,6 +1,6 @@
 //! Guards: the low end of a slot that faults when touched.
 //!
-//! *Where it sits.* Layer 1, behind `stack`. Calls `os`. Called by `class` for fresh slots.
+//! *Where it sits.* Layer 1, behind `stack`. Calls `sys`. Called by `class` for fresh slots.
 //!
 //! Three ways, the best one first:
 //!
@@ -18,7 +18,7 @@
 //! A guard is 16 KiB, or a page where pages are larger: C frames are not probed page by page and
 //! may step over a single one.
 
-use super::os;
+use crate::sys::{self, pages};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::OnceLock;
 
@@ -34,7 +34,7 @@ pub fn size() -> usize {
     // Relaxed: the value is all there is; computing it twice gives the same.
     match SIZE.load(Relaxed) {
         0 => {
-            let size = WANTED.max(os::page_size());
+            let size = WANTED.max(sys::page_size());
             SIZE.store(size, Relaxed);
             size
         }
@@ -75,7 +75,7 @@ impl Guards {
     fn detect() -> Guards {
         let forced = std::env::var_os("ZK_GUARD").is_some_and(|v| v == "mprotect");
         let way = if forced { Way::Protect } else { probe() };
-        Guards::new(way, os::max_map_count())
+        Guards::new(way, pages::max_map_count())
     }
 
     /// Whether some slot went without a guard of its own.
@@ -90,8 +90,8 @@ impl Guards {
     pub unsafe fn install(&self, base: usize, log2: u32, count: usize) {
         let mut from = 0;
         while from < count {
-            let mut ranges = [(0, 0); os::BATCH];
-            let n = (count - from).min(os::BATCH);
+            let mut ranges = [(0, 0); pages::BATCH];
+            let n = (count - from).min(pages::BATCH);
             for (i, r) in ranges[..n].iter_mut().enumerate() {
                 *r = (base + ((from + i) << log2), size());
             }
@@ -104,13 +104,13 @@ impl Guards {
     unsafe fn install_ranges(&self, ranges: &[(usize, usize)], log2: u32) {
         let batch = self.way == Way::Markers { batch: true };
         // SAFETY: the caller vouches for the ranges.
-        if batch && ranges.len() > 1 && unsafe { os::guard_batch(ranges) } {
+        if batch && ranges.len() > 1 && unsafe { pages::guard_install_batch(ranges) } {
             return;
         }
         for &r in ranges {
             // A marker can fail where the probe did not: memory locked since then.
             // SAFETY: the caller vouches for the ranges.
-            let marked = self.way != Way::Protect && unsafe { os::guard_one(r) }.is_ok();
+            let marked = self.way != Way::Protect && unsafe { sys::guard_install(r.0 as *mut u8, r.1) }.is_ok();
             if !marked {
                 // SAFETY: as above.
                 unsafe { self.protect(r, log2) };
@@ -121,7 +121,7 @@ impl Guards {
     unsafe fn protect(&self, range: (usize, usize), log2: u32) {
         if take_one(&self.budget) {
             // SAFETY: the caller vouches for the range.
-            if unsafe { os::protect_none(range) }.is_ok() {
+            if unsafe { sys::protect_none(range.0 as *mut u8, range.1) }.is_ok() {
                 return;
             }
             // The rest of the process has used up the mappings.
@@ -130,7 +130,7 @@ impl Guards {
         self.missing.store(true, Relaxed);
         if (range.0 >> log2) % GROUP == 0 && take_one(&self.groups) {
             // SAFETY: the caller vouches for the range. Without the guard the check remains.
-            let _ = unsafe { os::protect_none(range) };
+            let _ = unsafe { sys::protect_none(range.0 as *mut u8, range.1) };
         }
     }
 }
@@ -142,15 +142,16 @@ fn take_one(n: &AtomicUsize) -> bool {
 
 /// Tries markers on two pages of our own.
 fn probe() -> Way {
-    let page = os::page_size();
-    let Ok(at) = os::map(2 * page) else { return Way::Protect };
+    let page = sys::page_size();
+    let Ok(at) = sys::map_reserve(2 * page) else { return Way::Protect };
+    let (first, second) = ((at as usize, page), (at as usize + page, page));
     // SAFETY: the pages have just been mapped and nothing lives in them.
     unsafe {
-        let way = match os::guard_one((at, page)) {
-            Ok(()) => Way::Markers { batch: os::guard_batch(&[(at, page), (at + page, page)]) },
+        let way = match sys::guard_install(at, page) {
+            Ok(()) => Way::Markers { batch: pages::guard_install_batch(&[first, second]) },
             Err(_) => Way::Protect,
         };
-        os::unmap(at, 2 * page);
+        let _ = sys::unmap(at, 2 * page);
         way
     }
 }

@@ -42,7 +42,6 @@
 
 mod class;
 mod guard;
-mod os;
 pub mod overflow;
 mod pool;
 mod slab;
@@ -50,6 +49,7 @@ mod slab;
 #[cfg(test)]
 mod tests;
 
+use crate::sys::pages;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 pub use class::{get_sized, put_sized, release_all, reserve, scavenge, stats, StackStats};
@@ -73,6 +73,12 @@ pub struct Invalid;
 /// The system gives no stack; the error number says why (`ENOMEM`, or `EINVAL` for a size out of range).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(pub i32);
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Error {
+        Error(e.raw_os_error().unwrap_or(libc::ENOMEM))
+    }
+}
 
 /// A stack, or none. A plain handle: copying it copies no ownership (S1 is up to who holds it).
 ///
@@ -142,7 +148,7 @@ impl Stack {
         if self.is_none() {
             return 0;
         }
-        os::resident(self.bottom() as usize, self.base() + self.size())
+        pages::resident(self.bottom() as usize, self.base() + self.size())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Slabs: the mappings that slots are cut from, and the table that a signal handler looks them up in.
 //!
-//! *Where it sits.* Layer 1, behind `stack`. Calls `os` and `guard`. Called by `class`, which maps
+//! *Where it sits.* Layer 1, behind `stack`. Calls `sys` and `guard`. Called by `class`, which maps
 //! under the lock of its class, and by `overflow` from a signal handler.
 //!
 //! # State
@@ -13,7 +13,8 @@
 //! # Orderings
 //! `base` is stored with Release after `meta` and loaded with Acquire before it (L1).
 
-use super::{guard, os};
+use super::{guard, Error};
+use crate::sys;
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
@@ -46,27 +47,31 @@ pub struct Fresh {
 
 /// Maps a slab with about `wanted` slots of `1 << log2` bytes: more when that would be tiny, fewer when the
 /// system does not give as much in one piece.
-pub fn map(log2: u32, wanted: usize) -> Result<Fresh, i32> {
+pub fn map(log2: u32, wanted: usize) -> Result<Fresh, Error> {
     let at_least = 1 << log2;
     let mut bytes = (wanted << log2).clamp(MIN_BYTES.max(at_least), MAX_BYTES.max(at_least));
     loop {
-        match os::map(bytes) {
+        match sys::map_reserve(bytes) {
             Ok(base) => return publish(base, bytes, log2),
-            Err(e) if bytes == at_least => return Err(e),
+            Err(e) if bytes == at_least => return Err(e.into()),
             Err(_) => bytes = (((bytes / 2) >> log2) << log2).max(at_least),
         }
     }
 }
 
-fn publish(base: usize, bytes: usize, log2: u32) -> Result<Fresh, i32> {
+fn publish(start: *mut u8, bytes: usize, log2: u32) -> Result<Fresh, Error> {
+    // A huge page would commit 2 MiB at the first touch. A kernel that has none refuses the advice, and rightly.
+    // SAFETY: the range has just been mapped.
+    let _ = unsafe { sys::advise_nohugepage(start, bytes) };
     // Relaxed: the claim only makes the index ours; the entry is published by its base.
     let i = COUNT.fetch_add(1, Relaxed);
     let Some(entry) = TABLE.get(i) else {
         COUNT.store(MAX_SLABS, Relaxed);
         // SAFETY: just mapped, nobody knows it.
-        unsafe { os::unmap(base, bytes) };
-        return Err(libc::ENOMEM);
+        let _ = unsafe { sys::unmap(start, bytes) };
+        return Err(Error(libc::ENOMEM));
     };
+    let base = start as usize;
     entry.meta.store(bytes >> log2 << 8 | log2 as usize, Relaxed);
     // Release: pairs with the Acquire in `entries`; who sees the base sees the meta (L1).
     entry.base.store(base, Release);
@@ -120,7 +125,7 @@ pub unsafe fn release() {
         let (base, meta) = (e.base.swap(0, Relaxed), e.meta.load(Relaxed));
         if base != 0 {
             // SAFETY: the caller vouches that nothing in the slab is in use.
-            unsafe { os::unmap(base, meta >> 8 << (meta & 0xff)) };
+            let _ = unsafe { sys::unmap(base as *mut u8, meta >> 8 << (meta & 0xff)) };
         }
     }
     COUNT.store(0, Relaxed);

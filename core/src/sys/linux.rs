@@ -9,7 +9,7 @@ use std::io;
 use std::ptr;
 
 /// `madvise` advice of Linux 6.13: pages fault on access without a mapping of their own.
-const MADV_GUARD_INSTALL: libc::c_int = 102;
+pub(super) const MADV_GUARD_INSTALL: libc::c_int = 102;
 
 /// Sleeps while `*word == expected`, until a [`futex_wake`] on the same word, a signal, or `deadline`
 /// (monotonic nanoseconds; `i64::MAX`: none). May also return [`Wait::Woken`] for no reason.

@@ -9,6 +9,8 @@
 //! | `lock.rs` | [`RawLock`]: the eight-byte lock in every channel |
 //! | `fence.rs` | [`light_fence`] and [`heavy_fence`]: the two sides of an asymmetric barrier |
 //! | `unix.rs` | what POSIX systems share: clock, mappings, threads, writing to a descriptor |
+//! | `pages.rs` | many ranges of pages in one call, what is in memory |
+//! | `signal.rs`, `frames.rs` | fault handlers, alternate stacks, frames of interrupted code |
 //! | `linux.rs`, `macos.rs` | futex, process-wide barrier, stack guards, CPU count |
 //! | `cgroup.rs` | the CPU quota of the control groups around us |
 //! | `faults.rs` | test builds: make the n-th call into the system fail |
@@ -27,6 +29,12 @@ mod os;
 #[cfg(all(target_os = "macos", not(loom)))]
 #[path = "macos.rs"]
 mod os;
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) mod frames;
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) mod pages;
+#[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) mod signal;
 #[cfg(not(loom))]
 mod unix;
 

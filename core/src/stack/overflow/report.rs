@@ -1,21 +1,20 @@
 //! What is said about an overflow: a line, a backtrace, the end.
 //!
 //! *Where it sits.* Layer 1, behind `overflow`, in a signal handler on the alternate stack.
-//! Calls libc and the unwinder. Writes to file descriptor 2 only.
+//! Calls `sys` and `sys::frames`. Writes to file descriptor 2 only.
 //!
 //! The line comes first and needs nothing but `write`. The backtrace needs the unwinder, which walks tables and takes at
 //! most the loader's lock; it prints addresses as `module+offset`, which addr2line and debuggers take, with the symbol
 //! where the loader knows one. Should even that fault, the process dies by the default action.
 
-use super::{Describe, REPORTING, SIGNALS};
+use super::Describe;
 use crate::stack::GuardHit;
-use std::ffi::CStr;
+use crate::sys::{self, frames, signal};
 use std::fmt::{self, Write};
-use std::mem;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// How many frames are shown: the innermost ones. An overflow has thousands.
-const FRAMES: usize = 40;
+/// How many lines are shown of either end of the stack. An overflow has thousands of frames.
+const SHOWN: usize = 20;
 
 /// Collects a line and writes it in one call.
 struct Line {
@@ -28,8 +27,9 @@ impl Line {
         Line { bytes: [0; 512], len: 0 }
     }
 
+    /// Adds what has room; an end of line always has.
     fn push(&mut self, text: &[u8]) {
-        let n = text.len().min(self.bytes.len() - self.len);
+        let n = text.len().min(self.bytes.len() - 1 - self.len);
         self.bytes[self.len..self.len + n].copy_from_slice(&text[..n]);
         self.len += n;
     }
@@ -44,108 +44,108 @@ impl Write for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        // SAFETY: the bytes are initialised. A failed write cannot be reported anywhere.
-        unsafe { libc::write(2, self.bytes.as_ptr().cast(), self.len) };
+        self.bytes[self.len] = b'\n';
+        // A failed write cannot be reported anywhere.
+        let _ = sys::write_fd(2, &self.bytes[..=self.len]);
     }
 }
 
 /// Reports the overflow of the stack that was hit and aborts.
 pub fn overflowed(hit: GuardHit, describe: Option<Describe>) -> ! {
+    static REPORTING: AtomicBool = AtomicBool::new(false);
+    // Relaxed: the flag is all there is.
     if REPORTING.swap(true, Relaxed) {
-        // Another thread is reporting and will abort.
-        loop {
-            // SAFETY: waits for a signal.
-            unsafe { libc::pause() };
-        }
-    }
-    // From here on a fault of our own ends the process.
-    for signal in SIGNALS {
-        // SAFETY: zeroes are a valid sigaction: the default.
-        unsafe {
-            let mut default: libc::sigaction = mem::zeroed();
-            default.sa_flags = libc::SA_NODEFER;
-            libc::sigaction(signal, &default, std::ptr::null_mut());
-            let mut set: libc::sigset_t = mem::zeroed();
-            libc::sigemptyset(&mut set);
-            libc::sigaddset(&mut set, signal);
-            libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, std::ptr::null_mut());
-        }
+        // Another thread is at it and will abort.
+        signal::sleep_for_good();
     }
     headline(hit, describe);
-    backtrace();
-    // SAFETY: ends the process.
-    unsafe { libc::abort() }
+    Trace::of_interrupted();
+    std::process::abort()
 }
 
 fn headline(hit: GuardHit, describe: Option<Describe>) {
     let mut line = Line::new();
-    line.push(b"\nfatal: ");
+    line.push(b"fatal: ");
     match describe {
         Some(f) => f(hit.base, &mut |text| line.push(text)),
         None => line.push(b"a goroutine"),
     }
-    let _ = writeln!(line, " overflowed its stack ({} KiB)", hit.size / 1024);
+    let _ = write!(line, " overflowed its stack ({} KiB)", hit.size / 1024);
 }
 
-extern "C-unwind" {
-    fn _Unwind_Backtrace(
-        f: extern "C-unwind" fn(*mut libc::c_void, *mut libc::c_void) -> i32,
-        arg: *mut libc::c_void,
-    ) -> i32;
-    fn _Unwind_GetIPInfo(frame: *mut libc::c_void, before: *mut i32) -> usize;
+/// A backtrace that shows both ends of a long stack, and a frame that repeats itself once.
+struct Trace {
+    /// The frame not shown yet, and how often it came in a row.
+    last: (usize, usize),
+    frames: usize,
+    lines: usize,
+    /// The latest lines beyond the first ones: number of the frame, address, repetitions.
+    tail: [(usize, usize, usize); SHOWN],
 }
 
-struct Walk {
-    /// Frames above the one that faulted belong to the handler.
-    seen_fault: bool,
-    shown: usize,
-}
-
-fn backtrace() {
-    let mut walk = Walk { seen_fault: false, shown: 0 };
-    // SAFETY: the callback takes the pointer as what it is here.
-    unsafe { _Unwind_Backtrace(frame, (&mut walk as *mut Walk).cast()) };
-}
-
-extern "C-unwind" fn frame(at: *mut libc::c_void, walk: *mut libc::c_void) -> i32 {
-    const GO_ON: i32 = 0;
-    const STOP: i32 = 5;
-    let mut before = 0;
-    // SAFETY: the unwinder passes its own frame and our pointer.
-    let (walk, ip) = unsafe { (&mut *walk.cast::<Walk>(), _Unwind_GetIPInfo(at, &mut before)) };
-    // `before` says that the address is that of the instruction itself: the frame that a signal
-    // interrupted. Elsewhere it is a return address, one beyond the call.
-    walk.seen_fault |= before != 0;
-    if !walk.seen_fault {
-        return GO_ON;
+impl Trace {
+    /// Writes the trace of the code that the running signal handler interrupted.
+    fn of_interrupted() {
+        let mut trace = Trace { last: (0, 0), frames: 0, lines: 0, tail: [(0, 0, 0); SHOWN] };
+        frames::of_interrupted(&mut |address| {
+            trace.add(address);
+            true
+        });
+        trace.flush();
+        let rest = trace.lines.saturating_sub(SHOWN);
+        if rest > SHOWN {
+            let _ = write!(Line::new(), "       … {} lines", rest - SHOWN);
+        }
+        for i in trace.lines.max(2 * SHOWN) - SHOWN..trace.lines {
+            show(trace.tail[i % SHOWN]);
+        }
     }
-    if ip == 0 || walk.shown == FRAMES {
-        return STOP;
+
+    fn add(&mut self, address: usize) {
+        if self.last.0 == address {
+            self.last.1 += 1;
+        } else {
+            self.flush();
+            self.last = (address, 1);
+        }
+        self.frames += 1;
     }
-    let address = ip - usize::from(before == 0);
+
+    fn flush(&mut self) {
+        let (address, times) = self.last;
+        if times == 0 {
+            return;
+        }
+        let line = (self.frames - times, address, times);
+        if self.lines < SHOWN {
+            show(line);
+        } else {
+            self.tail[self.lines % SHOWN] = line;
+        }
+        self.lines += 1;
+    }
+}
+
+fn show((number, address, times): (usize, usize, usize)) {
     let mut line = Line::new();
-    let _ = write!(line, "  {:>3}: ", walk.shown);
+    let _ = write!(line, "  {number:>3}: ");
     name(address, &mut line);
-    line.push(b"\n");
-    walk.shown += 1;
-    GO_ON
+    if times > 1 {
+        let _ = write!(line, ", {times} times");
+    }
 }
 
 /// Writes `symbol+offset (module+offset)` as far as the loader knows.
 fn name(address: usize, line: &mut Line) {
-    // SAFETY: zeroes are a valid Dl_info; the call fills in strings that live as long as their module.
-    unsafe {
-        let mut info: libc::Dl_info = mem::zeroed();
-        if libc::dladdr(address as *const _, &mut info) == 0 || info.dli_fname.is_null() {
-            let _ = write!(line, "{address:#x}");
-            return;
-        }
-        if !info.dli_sname.is_null() {
-            line.push(CStr::from_ptr(info.dli_sname).to_bytes());
-            let _ = write!(line, "+{:#x} ", address - info.dli_saddr as usize);
-        }
-        line.push(b"(");
-        line.push(CStr::from_ptr(info.dli_fname).to_bytes());
-        let _ = write!(line, "+{:#x})", address - info.dli_fbase as usize);
+    let Some(place) = frames::place(address) else {
+        let _ = write!(line, "{address:#x}");
+        return;
+    };
+    if let Some((symbol, offset)) = place.symbol {
+        line.push(symbol.to_bytes());
+        let _ = write!(line, "+{offset:#x} ");
     }
+    line.push(b"(");
+    line.push(place.module.to_bytes());
+    let _ = write!(line, "+{:#x})", place.offset);
 }

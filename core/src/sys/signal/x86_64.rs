@@ -1,0 +1,11 @@
+//! The interrupted instruction on x86-64.
+//!
+//! **Where it sits.** Behind `signal.rs`; calls nothing.
+
+/// # Safety
+///
+/// `context` is what the kernel passed to the running handler.
+pub(super) unsafe fn instruction(context: *const libc::ucontext_t) -> usize {
+    // SAFETY: the caller vouches.
+    unsafe { (*context).uc_mcontext.gregs[libc::REG_RIP as usize] as usize }
+}
