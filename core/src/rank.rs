@@ -59,3 +59,6 @@ impl Rank {
         matches!(self, Rank::Chan | Rank::Context)
     }
 }
+
+#[cfg(all(test, debug_assertions, not(loom)))]
+mod tests;

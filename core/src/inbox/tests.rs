@@ -1,9 +1,11 @@
 //! The inbox: order, the empty edge, many producers.
 
 use super::*;
+use crate::cell::UnsafeCell;
 
 struct Node {
-    id: usize,
+    /// In a cell, so that the model sees a read that does not happen after the write.
+    id: UnsafeCell<usize>,
     link: *mut Node,
 }
 
@@ -16,8 +18,11 @@ unsafe impl Linked for Node {
 }
 
 fn push(b: &Inbox<Node>, id: usize) -> bool {
+    let node = Node { id: UnsafeCell::new(0), link: ptr::null_mut() };
+    // SAFETY: nobody else knows the node yet.
+    node.id.with_mut(|p| unsafe { *p = id });
     // SAFETY: a fresh node.
-    unsafe { b.push(Box::into_raw(Box::new(Node { id, link: ptr::null_mut() }))) }
+    unsafe { b.push(Box::into_raw(Box::new(node))) }
 }
 
 fn take(b: &Inbox<Node>) -> Vec<usize> {
@@ -25,7 +30,9 @@ fn take(b: &Inbox<Node>) -> Vec<usize> {
     let mut ids = Vec::new();
     while !chain.is_empty() {
         // SAFETY: made by `push`, taken once.
-        ids.push(unsafe { Box::from_raw(chain.pop_front()) }.id);
+        let node = unsafe { Box::from_raw(chain.pop_front()) };
+        // SAFETY: the node is ours alone.
+        ids.push(node.id.with(|p| unsafe { *p }));
     }
     ids
 }
@@ -80,7 +87,9 @@ mod model {
 
     #[test]
     fn loom_inbox_two_producers_one_consumer() {
-        loom::model(|| {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound.get_or_insert(2);
+        model.check(|| {
             let b = Arc::new(Inbox::<Node>::new());
             let threads: Vec<_> = [0, 10]
                 .map(|base| {
@@ -89,8 +98,15 @@ mod model {
                 })
                 .into_iter()
                 .collect();
-            let first = take(&b);
-            let mut batches = usize::from(!first.is_empty());
+            // Waits for something, so that there is a batch which no join orders after its pushes.
+            let first = loop {
+                let ids = take(&b);
+                if !ids.is_empty() {
+                    break ids;
+                }
+                thread::yield_now();
+            };
+            let mut batches = 1;
             let edges: usize = threads.into_iter().map(|t| t.join().unwrap()).sum();
             let rest = take(&b);
             batches += usize::from(!rest.is_empty());

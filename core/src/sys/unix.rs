@@ -100,6 +100,33 @@ pub(crate) fn spawn_thread(name: &str, stack: usize, f: Box<dyn FnOnce() + Send>
     builder.spawn(f)
 }
 
+/// Keeps signals that are meant for the process away from the calling thread and the threads it starts
+/// later. Those that an instruction raises on its own thread still come: they cannot wait.
+pub(crate) fn block_signals() {
+    const OWN: [libc::c_int; 6] =
+        [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGABRT];
+    // SAFETY: the set is ours, filled before use; with valid arguments none of the calls fails.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        for signal in OWN {
+            libc::sigdelset(&mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+    }
+}
+
+/// Has `child` called in the child of every fork from now on, before `fork` returns there.
+///
+/// Errors: `ENOMEM`.
+pub(crate) fn at_fork(child: unsafe extern "C" fn()) -> io::Result<()> {
+    // SAFETY: a function pointer lives forever.
+    match unsafe { libc::pthread_atfork(None, None, Some(child)) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
 /// Writes all of `bytes` to a descriptor; continues after signals and short writes. Allocates and
 /// locks nothing, so signal handlers may call it.
 #[inline(never)]

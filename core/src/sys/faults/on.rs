@@ -80,23 +80,5 @@ fn kind(name: &str) -> Option<Kind> {
 }
 
 #[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    // One test: the counters belong to the process, and `epoll` is the kind no other test uses.
-    #[test]
-    fn the_ordered_call_fails_and_no_other() {
-        let calls = || (0..5).map(|_| hit(Kind::Epoll)).collect::<Vec<bool>>();
-        assert_eq!(calls(), [false; 5]);
-        fail_nth(Kind::Epoll, 3);
-        assert_eq!(calls(), [false, false, true, false, false]);
-        fail_from(Kind::Epoll, 2);
-        assert_eq!(calls(), [false, true, true, true, true]);
-        fail_nth(Kind::Epoll, 0);
-        assert_eq!(calls(), [false; 5]);
-        assert!(parse("epoll:1,") && hit(Kind::Epoll) && !hit(Kind::Epoll));
-        assert!(parse("epoll:1+") && hit(Kind::Epoll) && hit(Kind::Epoll));
-        assert!(parse("epoll:0") && !hit(Kind::Epoll));
-        assert!(!parse("epoll") && !parse("epol:1") && !parse("epoll:x"));
-    }
-}
+#[path = "tests.rs"]
+mod tests;

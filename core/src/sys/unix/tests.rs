@@ -105,3 +105,41 @@ fn heavy_fence_works_before_and_after_init() {
     sys::light_fence();
     sys::heavy_fence();
 }
+
+#[test]
+fn blocked_signals_go_elsewhere() {
+    let body = Box::new(|| {
+        sys::block_signals();
+        // SAFETY: the set is ours; a null set asks for the mask in force.
+        let blocked = unsafe {
+            let mut set = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+            [libc::SIGINT, libc::SIGCHLD, libc::SIGSEGV].map(|s| libc::sigismember(&set, s) == 1)
+        };
+        assert_eq!(blocked, [true, true, false]);
+    });
+    sys::spawn_thread("signals", 0, body).unwrap().join().unwrap();
+}
+
+#[test]
+fn fork_calls_the_child() {
+    static IN_CHILD: AtomicU32 = AtomicU32::new(0);
+    unsafe extern "C" fn child() {
+        IN_CHILD.store(1, Ordering::Relaxed);
+    }
+    sys::at_fork(child).unwrap();
+    // SAFETY: the child does nothing but leave.
+    let status = unsafe {
+        match libc::fork() {
+            0 => libc::_exit(if IN_CHILD.load(Ordering::Relaxed) == 1 { 7 } else { 8 }),
+            pid => {
+                assert!(pid > 0);
+                let mut status = 0;
+                while libc::waitpid(pid, &mut status, 0) != pid {}
+                status
+            }
+        }
+    };
+    assert_eq!(libc::WEXITSTATUS(status), 7);
+    assert_eq!(IN_CHILD.load(Ordering::Relaxed), 0);
+}
