@@ -3,7 +3,7 @@
 //! **Where it sits.** Every wrapper in `sys` that can fail asks [`hit`] first. Without the cargo
 //! feature `faults` the question is a constant and compiles to nothing.
 //!
-//! A test in this crate calls [`fail_nth`]; a test that runs a program sets `ZK_FAULT` in its
+//! A test in this crate calls `fail_nth`; a test that runs a program sets `ZK_FAULT` in its
 //! environment, a comma-separated list of `kind:n` or `kind:n+`, for instance `mmap:3,guard:1+`.
 //! `n` counts calls from one; with `+` every later call of that kind fails, too.
 
