@@ -24,13 +24,13 @@ mod mutex;
 #[cfg(all(target_os = "linux", not(loom)))]
 mod cgroup;
 #[cfg(all(target_os = "linux", not(loom)))]
+pub(crate) mod frames;
+#[cfg(all(target_os = "linux", not(loom)))]
 #[path = "linux.rs"]
 mod os;
 #[cfg(all(target_os = "macos", not(loom)))]
 #[path = "macos.rs"]
 mod os;
-#[cfg(all(target_os = "linux", not(loom)))]
-pub(crate) mod frames;
 #[cfg(all(target_os = "linux", not(loom)))]
 pub(crate) mod pages;
 #[cfg(all(target_os = "linux", not(loom)))]
