@@ -1,0 +1,264 @@
+//! Who waits, and who may end the wait.
+//!
+//! *Where it sits*: layer 2. Channels, select, timers and the sync types queue [`Node`]s and claim
+//! [`Waiter`]s; the scheduler parks and readies what is behind a waiter.
+//!
+//! A *waiter* is a goroutine or an OS thread, in the role of somebody who waits for one event out
+//! of many. A *node* is its membership in one wait queue: a plain operation uses the node embedded
+//! in the goroutine's header, a select takes an array of nodes from a pool.
+//!
+//! # State
+//!
+//! The claim word: `Idle → Waiting → Claimed`. Whoever moves it from Waiting to Claimed has won:
+//! the winner, and nobody else, completes the operation, notes the outcome and readies the waiter.
+//! The losers find the word Claimed and look for somebody else.
+//!
+//! # Invariants
+//!
+//! * **W1** A wait is ended by exactly one claim. With one party only (a plain operation without
+//!   deadline) taking the node out of its queue under the object's lock *is* the claim, and the word is
+//!   not touched; such nodes have `multi == false`.
+//! * **W2** `outcome`, `winner` and the winning node's `ok` are written by the claimer before it readies
+//!   the waiter, and read by the waiter after it was resumed.
+//! * **W3** A node is touched by others only while it is queued (under the object's lock), or by the
+//!   claimer of its waiter until it readies it.
+//! * **W4** The woken waiter itself removes the nodes that did not win; until then others skip them,
+//!   because their claim fails.
+//!
+//! # Orderings
+//!
+//! The claim is Acquire/Release: Release so that what the claimer wrote before is ordered for the
+//! next claimer's failure, Acquire so that the claimer sees the waiter's published nodes even when it
+//! found the waiter without a lock (timers, cancellation). The hand-over of `outcome` to the waiter is ordered
+//! by the run queue or the futex word that resumes it.
+
+use crate::cell::{AtomicU32, Ordering};
+use crate::list::{Link, Links};
+use core::cell::Cell;
+use core::ptr::null_mut;
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A counterpart: the operation has happened, or the object was closed (`node.ok`).
+    Peer,
+    /// The deadline passed; nothing has happened.
+    TimedOut,
+    /// The goroutine was cancelled; nothing has happened.
+    Cancelled,
+    /// A signal woke the host's main goroutine; nothing has happened.
+    Interrupted,
+    /// Nothing could ever run again, and the host's main goroutine is told so; nothing has happened.
+    Deadlock,
+}
+
+/// What stands behind a waiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Embedded in a `G`.
+    Goroutine,
+    /// Embedded in a `ThreadWaiter`.
+    Thread,
+}
+
+const IDLE: u32 = 0;
+const WAITING: u32 = 1;
+const CLAIMED: u32 = 2;
+
+/// Somebody who waits. See the module's text.
+pub struct Waiter {
+    claim: AtomicU32,
+    kind: Kind,
+    outcome: Cell<Outcome>,
+    winner: Cell<*mut Node>,
+}
+
+impl Waiter {
+    /// The waiter of a goroutine's header.
+    pub const fn goroutine() -> Waiter {
+        Waiter::new(Kind::Goroutine)
+    }
+
+    const fn new(kind: Kind) -> Waiter {
+        Waiter { claim: AtomicU32::new(IDLE), kind, outcome: Cell::new(Outcome::Peer), winner: Cell::new(null_mut()) }
+    }
+
+    /// What stands behind it.
+    #[inline(always)]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Begins a wait with one party (W1).
+    #[inline(always)]
+    pub fn begin_single(&self) {
+        self.claim.store(IDLE, Ordering::Relaxed); // ours alone: nobody can claim it
+        self.outcome.set(Outcome::Peer);
+    }
+
+    /// Claims a waiter that was found through a word it registered in: with one party, finding it is the claim.
+    #[inline]
+    pub fn claim_registered(&self) -> bool {
+        self.claim.load(Ordering::Relaxed) == IDLE || self.try_claim(Outcome::Peer)
+    }
+
+    /// Begins a wait that several parties may end. Nodes published afterwards under a lock carry it.
+    #[inline(always)]
+    pub fn begin_multi(&self) {
+        self.outcome.set(Outcome::Peer);
+        self.winner.set(null_mut());
+        // Release: pairs with the Acquire in `try_claim` of a party that found the waiter without a
+        // lock (timer, cancellation); parties that come through a queue are ordered by its lock.
+        self.claim.store(WAITING, Ordering::Release);
+    }
+
+    /// Tries to be the one who ends the wait.
+    #[inline(always)]
+    pub fn try_claim(&self, outcome: Outcome) -> bool {
+        // AcqRel: Acquire pairs with the Release in `begin_multi`; Release makes this claim's
+        // predecessors visible to whoever sees CLAIMED. Failure needs no order: the loser only leaves.
+        let won = self.claim.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if won {
+            self.outcome.set(outcome);
+        }
+        won
+    }
+
+    /// Ends a multi-party wait that turned out not to be needed, before anything was published.
+    #[inline(always)]
+    pub fn end(&self) {
+        self.claim.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has ended the wait already.
+    #[inline(always)]
+    pub fn is_claimed(&self) -> bool {
+        // Acquire: pairs with the Release half of `try_claim`.
+        self.claim.load(Ordering::Acquire) == CLAIMED
+    }
+
+    /// W2.
+    #[inline(always)]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome.get()
+    }
+
+    /// The node through which a multi-party wait ended; null if not through a queue.
+    #[inline(always)]
+    pub fn winner(&self) -> *mut Node {
+        self.winner.get()
+    }
+}
+
+/// Membership of a waiter in one wait queue.
+pub struct Node {
+    /// Links of the queue (W3).
+    pub links: Links<Node>,
+    /// Whose membership.
+    pub waiter: *const Waiter,
+    /// Where the value is sent from or received into; null: no value wanted.
+    pub elem: *mut u8,
+    /// Index of a select's case.
+    pub case: u32,
+    /// Several parties may end this wait (W1).
+    pub multi: bool,
+    /// Set by the claimer: the operation happened (false: the channel was closed).
+    pub ok: bool,
+    /// Wants to know that it could proceed, not to proceed (`Select::ready`).
+    pub peek: bool,
+}
+
+// SAFETY: `links` is a field of the node and nobody but the lists changes it.
+unsafe impl Link for Node {
+    #[inline(always)]
+    unsafe fn links(node: *mut Node) -> *mut Links<Node> {
+        // SAFETY: the caller passes a valid node; only the field's address is formed.
+        unsafe { &raw mut (*node).links }
+    }
+}
+
+impl Node {
+    /// A node in no queue.
+    pub const fn new() -> Node {
+        Node {
+            links: Links::new(),
+            waiter: null_mut(),
+            elem: null_mut(),
+            case: 0,
+            multi: false,
+            ok: false,
+            peek: false,
+        }
+    }
+
+    /// Fills in a membership; the caller queues it.
+    #[inline(always)]
+    pub fn set(&mut self, waiter: *const Waiter, elem: *mut u8, case: u32, multi: bool) {
+        self.waiter = waiter;
+        self.elem = elem;
+        self.case = case;
+        self.multi = multi;
+        self.ok = false;
+        self.peek = false;
+    }
+
+    /// Whether a queued node's operation could still be done, and is more than a look.
+    ///
+    /// # Safety
+    /// The caller holds the lock of the queue `node` is in.
+    pub unsafe fn is_free(node: *mut Node) -> bool {
+        // SAFETY: a queued node's waiter is alive (W3).
+        unsafe { !(*node).peek && !((*node).multi && (*(*node).waiter).is_claimed()) }
+    }
+
+    /// Claims the waiter of a node that was just taken out of its queue under the object's lock.
+    ///
+    /// # Safety
+    /// The caller holds the object's lock and has dequeued `node`.
+    #[inline(always)]
+    pub unsafe fn claim(node: *mut Node) -> bool {
+        // SAFETY: a queued node's waiter is alive (W3); we hold the lock it was queued under.
+        unsafe {
+            if !(*node).multi {
+                return true;
+            }
+            let wt = (*node).waiter;
+            if (*wt).try_claim(Outcome::Peer) {
+                (*wt).winner.set(node);
+                return true;
+            }
+            false
+        }
+    }
+}
+
+/// An OS thread as a waiter: it sleeps on `word`.
+pub struct ThreadWaiter {
+    /// The party. First field: `of` relies on it.
+    pub waiter: Waiter,
+    /// 0 while asleep, 1 when told to go on.
+    pub word: AtomicU32,
+    /// Its membership for plain operations.
+    pub node: core::cell::UnsafeCell<Node>,
+}
+
+impl ThreadWaiter {
+    /// One per thread.
+    pub const fn new() -> ThreadWaiter {
+        ThreadWaiter {
+            waiter: Waiter::new(Kind::Thread),
+            word: AtomicU32::new(0),
+            node: core::cell::UnsafeCell::new(Node::new()),
+        }
+    }
+
+    /// The thread a waiter is embedded in.
+    ///
+    /// # Safety
+    /// `wt` must be the `waiter` field of a `ThreadWaiter`.
+    #[inline(always)]
+    pub unsafe fn of(wt: *const Waiter) -> *const ThreadWaiter {
+        // SAFETY: by the caller.
+        unsafe { wt.cast::<u8>().sub(core::mem::offset_of!(ThreadWaiter, waiter)).cast() }
+    }
+}
