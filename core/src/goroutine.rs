@@ -1,0 +1,505 @@
+//! `G`, the header of a goroutine, and the arena the headers live in.
+//!
+//! *Where it sits*: layer 2. The scheduler creates, runs and recycles headers; channels and
+//! timers reach the wait node, the waiter and the timer node that are embedded here.
+//!
+//! A header is 256 bytes, four cache lines ordered by who touches them: what a switch needs, what
+//! a wait needs, what the first run needs, what timers and dumps need. Headers live in chunks that
+//! are never moved and never unmapped while the runtime runs, so a dump may look at any header at
+//! any time; the goroutine's stack holds nothing but the goroutine's own frames.
+//!
+//! # State
+//!
+//! `Free → Runnable → Running ⇄ {Runnable, Waiting, Blocked} → Dead → Free`. The state word is for
+//! dumps and statistics; who may run a goroutine is decided by the queues alone.
+//!
+//! # Invariants
+//!
+//! * **G1** A header is in at most one of: a run queue, a wait (its waiter), a worker's `current`,
+//!   a free list, or a finished-but-joinable state owned by its `JoinHandle`.
+//! * **G2** `on_cpu` is true from the moment a worker decides to run the goroutine until its
+//!   context is completely saved; only the context that runs next on that worker clears it.
+//! * **G3** `home` is set once, at the first run of a pinned goroutine, and never changes.
+//! * **G4** `link` belongs to whoever holds the header in a queue; nobody else touches it.
+//!
+//! # Orderings
+//!
+//! `on_cpu` is stored with Release when the context is saved and loaded with Acquire by whoever
+//! resumes it: the saved words and the goroutine's stack are visible to the next worker.
+
+use crate::arch::Context;
+use crate::cell::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use crate::list::Linked;
+use crate::stack::Stack;
+use crate::sys;
+use crate::timers::TimerNode;
+use crate::wait::{Node, Waiter};
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::mem::{offset_of, size_of};
+use core::panic::Location;
+use core::ptr::null_mut;
+use std::cell::UnsafeCell;
+
+/// Words of closure or result that fit into the header.
+pub const INLINE_WORDS: usize = 4;
+
+/// What a goroutine does at the moment, as dumps show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// The header is not in use.
+    Free,
+    /// In a run queue.
+    Runnable,
+    /// On a worker.
+    Running,
+    /// Parked; `reason` says for what.
+    Waiting,
+    /// In a declared blocking section.
+    Blocked,
+    /// Finished; the header waits for its `JoinHandle`.
+    Dead,
+}
+
+impl State {
+    fn from_u8(v: u8) -> State {
+        match v {
+            1 => State::Runnable,
+            2 => State::Running,
+            3 => State::Waiting,
+            4 => State::Blocked,
+            5 => State::Dead,
+            _ => State::Free,
+        }
+    }
+}
+
+/// Why a goroutine is parked. Reasons are never re-used for something else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    /// Not parked.
+    None,
+    /// Sending on a channel.
+    ChanSend,
+    /// Receiving from a channel.
+    ChanRecv,
+    /// In a select.
+    Select,
+    /// In a select that can never proceed.
+    SelectNone,
+    /// Sleeping.
+    Sleep,
+    /// For a mutex.
+    Mutex,
+    /// For a read lock.
+    RwRead,
+    /// For a write lock.
+    RwWrite,
+    /// For a condition variable.
+    Cond,
+    /// For a wait group.
+    WaitGroup,
+    /// For a once function.
+    Once,
+    /// For a semaphore.
+    Semaphore,
+    /// For a group.
+    Group,
+    /// For a file descriptor.
+    Io,
+    /// For a helper thread.
+    Blocking,
+    /// For the end of another goroutine.
+    Join,
+}
+
+impl Reason {
+    const ALL: [(Reason, &'static str); 17] = [
+        (Reason::None, ""),
+        (Reason::ChanSend, "chan send"),
+        (Reason::ChanRecv, "chan receive"),
+        (Reason::Select, "select"),
+        (Reason::SelectNone, "select (no cases)"),
+        (Reason::Sleep, "sleep"),
+        (Reason::Mutex, "mutex"),
+        (Reason::RwRead, "rwmutex read"),
+        (Reason::RwWrite, "rwmutex write"),
+        (Reason::Cond, "cond"),
+        (Reason::WaitGroup, "wait group"),
+        (Reason::Once, "once"),
+        (Reason::Semaphore, "semaphore"),
+        (Reason::Group, "group"),
+        (Reason::Io, "io"),
+        (Reason::Blocking, "blocking"),
+        (Reason::Join, "join"),
+    ];
+
+    /// The text shown in dumps.
+    pub fn text(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    fn from_u8(v: u8) -> Reason {
+        Self::ALL.get(v as usize).map_or(Reason::None, |r| r.0)
+    }
+}
+
+/// Stays on its OS thread once started.
+pub const PINNED: u8 = 1;
+/// Has run before (it owns a stack and a saved context).
+pub const STARTED: u8 = 2;
+/// `run` gave up on it (deadlock): it must not be resumed.
+pub const ABANDONED: u8 = 4;
+/// Its waits may be ended from outside (a host interpreter or a context): they need a claim.
+pub const CANCELABLE: u8 = 8;
+/// Ends by leaving its frames behind, not by unwinding (C goroutines).
+pub const NO_UNWIND: u8 = 16;
+/// Has an OS thread to itself.
+pub const EXCLUSIVE: u8 = 32;
+/// `goexit` was called; whatever catches the unwinding does not bring it back.
+pub const EXITING: u8 = 64;
+
+/// Rarely used attributes, allocated when one of them is set.
+#[derive(Default)]
+pub struct Ext {
+    /// Shown in dumps.
+    pub name: Option<Box<str>>,
+    /// Runs last, with the goroutine's argument.
+    pub on_exit: Option<(unsafe extern "C-unwind" fn(*mut c_void), usize)>,
+    /// Name of the object it is parked on, for dumps (a raw `*const str` split in two words).
+    pub wait_name: Cell<(usize, usize)>,
+}
+
+/// Header of a goroutine. See the module's text for the fields' owners.
+#[repr(C, align(64))]
+pub struct G {
+    // -- line 0: the switch
+    /// Saved context while not running.
+    pub ctx: UnsafeCell<Context>,
+    /// Next in a queue (G4).
+    pub link: UnsafeCell<*mut G>,
+    /// Worker a pinned goroutine belongs to once started (G3).
+    pub home: AtomicPtr<c_void>,
+    /// G2.
+    pub on_cpu: AtomicBool,
+    flags: AtomicU8,
+    state: AtomicU8,
+    reason: AtomicU8,
+    /// Host class: 0 native, else an interpreter's goroutine.
+    pub class: Cell<u8>,
+    /// Start of the present state, coarse monotonic nanoseconds.
+    pub since: AtomicI64,
+    // -- line 1: waiting
+    /// The goroutine as a party of a wait.
+    pub waiter: Waiter,
+    /// Its membership in one wait queue.
+    pub node: UnsafeCell<Node>,
+    /// `JoinHandle` protocol, see `go.rs`.
+    pub join: AtomicUsize,
+    // -- line 2: the first run
+    /// Its stack; none before the first run.
+    pub stack: Cell<Stack>,
+    /// What a sanitizer knows it by.
+    pub fiber: Cell<*mut c_void>,
+    /// Runs the goroutine's function.
+    pub entry: Cell<unsafe fn(*mut G)>,
+    /// Closure before, result after.
+    pub inline: UnsafeCell<[usize; INLINE_WORDS]>,
+    /// One word for a host interpreter.
+    pub local: Cell<*mut c_void>,
+    // -- line 3: timers and dumps
+    /// Deadline of the present wait.
+    pub timer: TimerNode,
+    /// Rare attributes.
+    pub ext: AtomicPtr<Ext>,
+    /// Unique number; 0 while free.
+    pub id: AtomicU64,
+    /// Creator's number.
+    pub parent: Cell<u64>,
+    /// Where it was created, if known.
+    pub site: Cell<Option<&'static Location<'static>>>,
+}
+
+const _: () = assert!(size_of::<G>() == 256);
+
+// SAFETY: `link` returns the address of a field of `*p` that is used for nothing but queues (G4).
+unsafe impl Linked for G {
+    #[inline(always)]
+    unsafe fn link(p: *mut G) -> *mut *mut G {
+        // SAFETY: p is a header of the arena, which outlives every queue; only the address is formed.
+        unsafe { (*p).link.get() }
+    }
+}
+
+impl G {
+    /// The goroutine a waiter is embedded in.
+    ///
+    /// # Safety
+    /// `wt` must be the `waiter` field of a `G`.
+    #[inline(always)]
+    pub unsafe fn of_waiter(wt: *const Waiter) -> *mut G {
+        // SAFETY: by the caller, wt lies offset_of!(G, waiter) bytes into a G.
+        unsafe { wt.cast::<u8>().sub(offset_of!(G, waiter)).cast::<G>().cast_mut() }
+    }
+
+    /// The goroutine a timer node is embedded in.
+    ///
+    /// # Safety
+    /// `t` must be the `timer` field of a `G`.
+    #[inline(always)]
+    pub unsafe fn of_timer(t: *const TimerNode) -> *mut G {
+        // SAFETY: by the caller, t lies offset_of!(G, timer) bytes into a G.
+        unsafe { t.cast::<u8>().sub(offset_of!(G, timer)).cast::<G>().cast_mut() }
+    }
+
+    /// What it does, for dumps.
+    pub fn state(&self) -> State {
+        State::from_u8(self.state.load(Ordering::Relaxed))
+    }
+
+    /// Why it is parked, for dumps.
+    pub fn reason(&self) -> Reason {
+        Reason::from_u8(self.reason.load(Ordering::Relaxed))
+    }
+
+    /// Notes a new state.
+    #[inline(always)]
+    pub fn set_state(&self, s: State) {
+        self.state.store(s as u8, Ordering::Relaxed);
+    }
+
+    /// Notes that it parks.
+    #[inline(always)]
+    pub fn set_waiting(&self, r: Reason) {
+        self.reason.store(r as u8, Ordering::Relaxed);
+        self.state.store(State::Waiting as u8, Ordering::Relaxed);
+    }
+
+    /// Whether a flag is set.
+    #[inline(always)]
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Relaxed) & flag != 0
+    }
+
+    /// Whether it can only run on its home worker now.
+    #[inline(always)]
+    pub fn is_bound(&self) -> bool {
+        const B: u8 = PINNED | STARTED;
+        self.flags.load(Ordering::Relaxed) & B == B
+    }
+
+    /// Sets flags. Only the goroutine's present owner (G1) does so, hence no read-modify-write.
+    #[inline(always)]
+    pub fn set_flags(&self, f: u8) {
+        self.flags.store(self.flags.load(Ordering::Relaxed) | f, Ordering::Relaxed);
+    }
+
+    /// Clears flags; same owner rule.
+    #[inline(always)]
+    pub fn clear_flags(&self, f: u8) {
+        self.flags.store(self.flags.load(Ordering::Relaxed) & !f, Ordering::Relaxed);
+    }
+
+    /// Replaces all flags of a header that is being set up.
+    #[inline(always)]
+    pub fn reset_flags(&self, f: u8) {
+        self.flags.store(f, Ordering::Relaxed);
+    }
+
+    /// The rare attributes, created on demand by the present owner.
+    pub fn ext_mut(&self) -> &mut Ext {
+        let mut p = self.ext.load(Ordering::Relaxed);
+        if p.is_null() {
+            p = Box::into_raw(Box::default());
+            // Release: pairs with the Acquire in `name`, so that a dump sees the initialised box.
+            self.ext.store(p, Ordering::Release);
+        }
+        // SAFETY: by G1 only the present owner of the header changes `ext`, and it is boxed.
+        unsafe { &mut *p }
+    }
+
+    /// Frees the rare attributes of a finished goroutine.
+    pub fn drop_ext(&self) {
+        if self.ext.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        let _names = arena::names_lock();
+        let p = self.ext.swap(null_mut(), Ordering::Relaxed);
+        // SAFETY: p came from Box::into_raw in `ext_mut`; the swap made us its only owner, and dumps
+        // read it under the names lock only.
+        drop(unsafe { Box::from_raw(p) });
+    }
+
+    /// Its name, empty if it has none.
+    pub fn name(&self) -> String {
+        let _names = arena::names_lock();
+        // Acquire: pairs with the Release store in `ext_mut`.
+        let p = self.ext.load(Ordering::Acquire);
+        if p.is_null() {
+            return String::new();
+        }
+        // SAFETY: freed only under the names lock, which we hold.
+        unsafe { (*p).name.as_deref().unwrap_or("").to_owned() }
+    }
+}
+
+/// Where headers come from.
+pub mod arena {
+    use super::*;
+    use crate::errno::Errno;
+    use crate::rank::Rank;
+    use crate::stack;
+
+    /// Headers per chunk: 1 MiB.
+    const CHUNK: usize = 4096;
+    /// Up to 64 million goroutines.
+    const CHUNKS: usize = 16384;
+
+    static TABLE: [AtomicPtr<G>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
+    /// Headers handed out at least once; all below it are initialised.
+    static USED: AtomicUsize = AtomicUsize::new(0);
+    static GLOBAL: sys::Mutex<FreeList> = sys::Mutex::new(Rank::Arena, FreeList { head: null_mut(), len: 0 });
+    static NAMES: sys::Mutex<()> = sys::Mutex::new(Rank::Leaf, ());
+
+    struct FreeList {
+        head: *mut G,
+        len: usize,
+    }
+    // SAFETY: the headers in the list are free (G1), whoever holds the lock owns them.
+    unsafe impl Send for FreeList {}
+
+    pub(super) fn names_lock() -> sys::MutexGuard<'static, ()> {
+        NAMES.lock()
+    }
+
+    /// Takes up to `want` free headers, linked by `link`; an error if memory is short.
+    pub fn take(want: usize) -> Result<(*mut G, usize), Errno> {
+        let mut list = GLOBAL.lock();
+        if list.head.is_null() {
+            grow(&mut list, want)?;
+        }
+        let head = list.head;
+        let mut last = head;
+        let mut n = 1;
+        // SAFETY: headers in the free list are ours under the lock (G1).
+        unsafe {
+            while n < want && !(*(*last).link.get()).is_null() {
+                last = *(*last).link.get();
+                n += 1;
+            }
+            list.head = *(*last).link.get();
+            *(*last).link.get() = null_mut();
+        }
+        list.len -= n;
+        Ok((head, n))
+    }
+
+    /// Gives a chain of `n` free headers back.
+    pub fn give(head: *mut G, tail: *mut G, n: usize) {
+        let mut list = GLOBAL.lock();
+        // SAFETY: the caller owned the chain (G1); now the list does.
+        unsafe { *(*tail).link.get() = list.head };
+        list.head = head;
+        list.len += n;
+    }
+
+    /// Initialises some more headers of the newest chunk, or maps a new one.
+    fn grow(list: &mut FreeList, want: usize) -> Result<(), Errno> {
+        let used = USED.load(Ordering::Relaxed);
+        let chunk = used / CHUNK;
+        if chunk >= CHUNKS {
+            return Err(Errno(libc::ENOMEM));
+        }
+        if TABLE[chunk].load(Ordering::Relaxed).is_null() {
+            stack::reserve((chunk + 1) * CHUNK).map_err(|e| Errno(e.0))?;
+            let p = sys::map_reserve(CHUNK * size_of::<G>()).map_err(|e| Errno::from(&e))?;
+            // Release: pairs with the Acquire in `for_each`; a mapping of zeroes is what it publishes.
+            TABLE[chunk].store(p.cast(), Ordering::Release);
+        }
+        let base = TABLE[chunk].load(Ordering::Relaxed);
+        let n = want.min(CHUNK - used % CHUNK);
+        for i in (0..n).rev() {
+            // SAFETY: used + i is inside the chunk, mapped, and not handed out before: exclusive.
+            unsafe {
+                let g = base.add(used % CHUNK + i);
+                init(g);
+                *(*g).link.get() = list.head;
+                list.head = g;
+            }
+        }
+        list.len += n;
+        // Release: pairs with the Acquire in `for_each`: headers below USED are initialised.
+        USED.store(used + n, Ordering::Release);
+        Ok(())
+    }
+
+    unsafe fn init(g: *mut G) {
+        unsafe fn none(_: *mut G) {}
+        // SAFETY: the caller gives exclusive, zeroed, aligned memory of G's size.
+        unsafe {
+            g.write(G {
+                ctx: UnsafeCell::new(Context::empty()),
+                link: UnsafeCell::new(null_mut()),
+                home: AtomicPtr::new(null_mut()),
+                on_cpu: AtomicBool::new(false),
+                flags: AtomicU8::new(0),
+                state: AtomicU8::new(0),
+                reason: AtomicU8::new(0),
+                class: Cell::new(0),
+                since: AtomicI64::new(0),
+                waiter: Waiter::goroutine(),
+                node: UnsafeCell::new(Node::new()),
+                join: AtomicUsize::new(0),
+                stack: Cell::new(Stack::none()),
+                fiber: Cell::new(null_mut()),
+                entry: Cell::new(none),
+                inline: UnsafeCell::new([0; INLINE_WORDS]),
+                local: Cell::new(null_mut()),
+                timer: TimerNode::new(),
+                ext: AtomicPtr::new(null_mut()),
+                id: AtomicU64::new(0),
+                parent: Cell::new(0),
+                site: Cell::new(None),
+            });
+        }
+    }
+
+    /// Visits every header that was ever used; stops when `f` returns false.
+    pub fn for_each(mut f: impl FnMut(&G) -> bool) {
+        // Acquire: pairs with the Release in `grow`.
+        let used = USED.load(Ordering::Acquire);
+        for i in 0..used {
+            // Acquire: pairs with the Release in `grow`; chunks are never unmapped while in use.
+            let base = TABLE[i / CHUNK].load(Ordering::Acquire);
+            if base.is_null() {
+                return;
+            }
+            // SAFETY: header i is initialised and stays mapped; its fields are atomics or cells that
+            // dumps do not read.
+            if !f(unsafe { &*base.add(i % CHUNK) }) {
+                return;
+            }
+        }
+    }
+
+    /// Unmaps everything. Only at shutdown, when no goroutine is left to look at.
+    ///
+    /// # Safety
+    /// No header may be used afterwards.
+    pub unsafe fn release_all() {
+        let mut list = GLOBAL.lock();
+        list.head = null_mut();
+        list.len = 0;
+        USED.store(0, Ordering::Relaxed);
+        for slot in TABLE.iter() {
+            let p = slot.swap(null_mut(), Ordering::Relaxed);
+            if p.is_null() {
+                break;
+            }
+            // SAFETY: p was mapped with this length in `grow`; by the caller nobody uses it.
+            let _ = unsafe { sys::unmap(p.cast(), CHUNK * size_of::<G>()) };
+        }
+    }
+}
