@@ -29,6 +29,8 @@ const ARITY: usize = 4;
 pub(crate) struct HeapNode {
     /// Its place among the entries, or `OUT`.
     pos: u32,
+    /// Which heap its owner put it in. Not used here; it fills a gap.
+    pub(crate) owner: u32,
     /// When it is due: nanoseconds on the monotonic clock.
     when: i64,
     /// Who came first among equals.
@@ -44,7 +46,7 @@ impl Default for HeapNode {
 impl HeapNode {
     /// A node that is in no heap.
     pub(crate) const fn new() -> HeapNode {
-        HeapNode { pos: OUT, when: 0, seq: 0 }
+        HeapNode { pos: OUT, owner: 0, when: 0, seq: 0 }
     }
 
     /// Whether the node is in a heap. To be asked under that heap's lock.

@@ -1,0 +1,255 @@
+//! Timers: sharded heaps that any worker serves.
+//!
+//! *Where it sits*: layer 3, beside the scheduler. Waits with a deadline, sleeps, channel timers and timer
+//! functions put their [`TimerNode`] here; idle workers sleep until the first deadline and busy ones look
+//! every so often.
+//!
+//! There are as many shards as workers, up to 64. A goroutine arms in the shard of the worker it runs
+//! on, so arming does not contend; *whoever* has time serves a shard that is due, so the timers of a
+//! worker that is stuck in a long computation are served by others.
+//!
+//! # Invariants
+//!
+//! * **T1** A node is in at most one heap; `owner` says in which shard's, and changes only while it is in none.
+//! * **T2** `fire` runs under the shard's lock, after the node has left the heap. It claims or takes a
+//!   reference, nothing else; what it found is completed after the lock is released. So once `disarm`
+//!   returns, nobody uses the node any more.
+//! * **T3** `next` of a shard is the deadline of its first timer, `i64::MAX` when it has none, stored under its lock.
+//!
+//! # Orderings
+//!
+//! `next` is Relaxed: whoever goes to sleep reads it after the barrier of `idle::sleep`, whoever arms from
+//! outside the workers compares it with the keeper's deadline after a full fence.
+
+use crate::cell::{fence, AtomicI64, AtomicUsize, Ordering};
+use crate::goroutine::G;
+use crate::heap::{Heap, HeapNode};
+use crate::list::Fifo;
+use crate::rank::Rank;
+use crate::sched::{self, idle, worker};
+use crate::sys;
+use crate::wait::{Outcome, Waiter};
+use core::ffi::c_void;
+use std::cell::{Cell, UnsafeCell};
+
+/// Shards at most.
+const SHARDS: usize = 64;
+/// Timers fired before the shard's lock is released for others.
+const BATCH: usize = 256;
+
+/// What a timer does when it is due: called under the shard's lock (T2) with the scheduled time.
+pub type Fire = unsafe fn(*mut TimerNode, i64, &mut Due);
+
+/// Membership in a timer heap.
+pub struct TimerNode {
+    heap: UnsafeCell<HeapNode>,
+    fire: Cell<Fire>,
+}
+
+unsafe fn fire_nothing(_: *mut TimerNode, _: i64, _: &mut Due) {}
+
+impl TimerNode {
+    /// In no heap.
+    pub const fn new() -> TimerNode {
+        TimerNode { heap: UnsafeCell::new(HeapNode::new()), fire: Cell::new(fire_nothing) }
+    }
+}
+
+/// What fired and is to be completed outside the lock.
+#[derive(Default)]
+pub struct Due {
+    /// Goroutines whose wait timed out.
+    pub goroutines: Fifo<G>,
+    /// Claimed parties of channel timers.
+    pub waiters: Vec<*const Waiter>,
+    /// Functions to be run in goroutines of their own.
+    pub calls: Vec<(CFn, *mut c_void)>,
+    /// Timers whose object was busy: they are looked at again soon.
+    pub again: Vec<*mut TimerNode>,
+    /// Timers that are to fire once more, and when.
+    pub rearm: Vec<(*mut TimerNode, i64)>,
+    /// The time now.
+    pub now: i64,
+}
+
+/// A function that a timer runs.
+pub type CFn = unsafe extern "C-unwind" fn(*mut c_void);
+
+/// How soon a timer whose object was busy is looked at again.
+const RETRY: i64 = 20_000;
+
+#[repr(align(64))]
+struct Shard {
+    heap: sys::Mutex<Heap>,
+    next: AtomicI64,
+    len: AtomicUsize,
+}
+
+static TABLE: [Shard; SHARDS] = [const {
+    Shard { heap: sys::Mutex::new(Rank::Timer, Heap::new()), next: AtomicI64::new(i64::MAX), len: AtomicUsize::new(0) }
+}; SHARDS];
+/// Shards that were ever used: those beyond need no look.
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+impl Shard {
+    fn publish(&self, heap: &Heap) {
+        self.next.store(heap.peek().unwrap_or(i64::MAX), Ordering::Relaxed); // T3
+        self.len.store(heap.len(), Ordering::Relaxed);
+    }
+}
+
+/// Monotonic nanoseconds: the one clock. The deterministic mode replaces it here.
+#[inline(always)]
+pub fn now() -> i64 {
+    sys::now()
+}
+
+/// `now() + d`, saturating (T-02); never one of the two special values by accident.
+#[inline]
+pub fn after(d: i64) -> i64 {
+    if d == i64::MAX {
+        return i64::MAX;
+    }
+    now().saturating_add(d).max(1)
+}
+
+/// Puts `node` into a heap, due at `when`.
+///
+/// # Safety
+/// The node is in no heap, stays valid until it has fired or `disarm` returned, and belongs to what `fire` expects.
+pub unsafe fn arm(node: *const TimerNode, when: i64, fire: Fire) {
+    let w = worker::current();
+    let i = w.map_or(0, |w| w.index % SHARDS);
+    if i >= USED.load(Ordering::Relaxed) {
+        USED.fetch_max(i + 1, Ordering::Relaxed);
+    }
+    let shard = &TABLE[i];
+    // SAFETY: the node is ours until it is in the heap (T1), then the shard's lock guards it.
+    unsafe {
+        (*(*node).heap.get()).owner = i as u32;
+        (*node).fire.set(fire);
+        let mut heap = shard.heap.lock();
+        push(&mut heap, node, when);
+        shard.publish(&heap);
+    }
+    if w.is_none() {
+        // SeqCst: our timer before our look at the keeper; pairs with the barrier in `idle::sleep`.
+        fence(Ordering::SeqCst);
+        if when < idle::KEEPER_DEADLINE.load(Ordering::Relaxed) && idle::may_wake() {
+            idle::wake_one();
+        }
+    }
+}
+
+/// Takes `node` out of its heap. True if it was in; afterwards nobody uses it (T2).
+///
+/// # Safety
+/// The node was armed before, and its owner is the caller.
+pub unsafe fn disarm(node: *const TimerNode) -> bool {
+    // SAFETY: `owner` does not change while others may use the node (T1).
+    unsafe {
+        let shard = &TABLE[(*(*node).heap.get()).owner as usize];
+        let mut heap = shard.heap.lock();
+        let was_in = heap.remove((*node).heap.get());
+        if was_in {
+            shard.publish(&heap);
+        }
+        was_in
+    }
+}
+
+/// The deadline of a goroutine's wait.
+///
+/// # Safety
+/// `g` is the running goroutine and has begun a multi-party wait.
+pub unsafe fn arm_wait(g: *mut G, deadline: i64) {
+    // SAFETY: `sched::wait` disarms before the goroutine uses the node again.
+    unsafe { arm(&raw const (*g).timer, deadline, fire_wait) };
+}
+
+unsafe fn fire_wait(node: *mut TimerNode, _: i64, due: &mut Due) {
+    // SAFETY: armed by `arm_wait`, so it lies in a G; a won claim makes the goroutine ours (G1).
+    unsafe {
+        let g = G::of_timer(node);
+        if (*g).waiter.try_claim(Outcome::TimedOut) {
+            due.goroutines.push_back(g);
+        }
+    }
+}
+
+/// Whether a timer of this worker's shard is due.
+#[inline]
+pub fn due_somewhere(index: usize) -> bool {
+    let next = TABLE[index % SHARDS].next.load(Ordering::Relaxed);
+    next != i64::MAX && next <= now()
+}
+
+/// Deadline of the first timer of all, `i64::MAX` if there is none.
+pub fn first_deadline() -> i64 {
+    let used = USED.load(Ordering::Relaxed).min(SHARDS);
+    TABLE[..used].iter().map(|s| s.next.load(Ordering::Relaxed)).min().unwrap_or(i64::MAX)
+}
+
+/// How many timers are armed.
+pub fn armed() -> usize {
+    TABLE.iter().map(|s| s.len.load(Ordering::Relaxed)).sum()
+}
+
+/// Fires what is due in all shards. On a worker's own stack: it may drop references.
+pub fn run_due() {
+    let used = USED.load(Ordering::Relaxed).min(SHARDS);
+    let mut t = now();
+    for shard in &TABLE[..used] {
+        while shard.next.load(Ordering::Relaxed) <= t {
+            run_shard(shard, t);
+            t = now();
+        }
+    }
+}
+
+fn run_shard(shard: &Shard, t: i64) {
+    let mut due = Due { now: t, ..Due::default() };
+    {
+        let mut heap = shard.heap.lock();
+        for _ in 0..BATCH {
+            let when = heap.peek().unwrap_or(i64::MAX);
+            let node = heap.pop_due(t);
+            if node.is_null() {
+                break;
+            }
+            // SAFETY: heap nodes are the first field of their TimerNode (checked below); T2.
+            unsafe {
+                let timer: *mut TimerNode = node.cast();
+                ((*timer).fire.get())(timer, when, &mut due);
+            }
+        }
+        for node in due.again.drain(..) {
+            // SAFETY: fired under this lock, so still valid and in no heap.
+            unsafe { push(&mut heap, node, t + RETRY) };
+        }
+        for (node, when) in due.rearm.drain(..) {
+            // SAFETY: as above.
+            unsafe { push(&mut heap, node, when) };
+        }
+        shard.publish(&heap);
+    }
+    // SAFETY: claimed by `fire_wait`.
+    unsafe { sched::ready_chain(due.goroutines.head) };
+    for wt in due.waiters {
+        // SAFETY: claimed by the object's `fire`.
+        unsafe { sched::ready(wt) };
+    }
+    for (f, arg) in due.calls {
+        // SAFETY: whoever made the timer vouches for function and argument.
+        unsafe { crate::time::spawn_call(f, arg) };
+    }
+}
+
+unsafe fn push(heap: &mut Heap, node: *const TimerNode, when: i64) {
+    // SAFETY: by the caller: the node is in no heap, and the shard's lock is held.
+    if unsafe { heap.push((*node).heap.get(), when) }.is_err() {
+        sys::fatal("out of memory: no room for another timer");
+    }
+}
+
+const _: () = assert!(core::mem::offset_of!(TimerNode, heap) == 0);
