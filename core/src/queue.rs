@@ -11,7 +11,8 @@
 //! # State
 //!
 //! `in_use`: the owner is at the chain, or about to be. `stealing`: a thief has the chain or asks for
-//! it; also the try-lock among thieves. `hint`: the chain's length when somebody last left it.
+//! it; also the try-lock among thieves. `hint`: twice the chain's
+//! length, plus one if the `next` slot is filled, when somebody last left it.
 //!
 //! # Protocol
 //!
@@ -144,7 +145,21 @@ impl<N: Linked> LocalQueue<N> {
     #[inline(always)]
     pub(crate) fn len_hint(&self) -> usize {
         // Relaxed: a hint.
-        self.thief.hint.load(Ordering::Relaxed)
+        self.thief.hint.load(Ordering::Relaxed) >> 1
+    }
+
+    /// Whether the `next` slot was filled when somebody last left it.
+    #[inline(always)]
+    pub(crate) fn has_next_hint(&self) -> bool {
+        // Relaxed: a hint.
+        self.thief.hint.load(Ordering::Relaxed) & 1 != 0
+    }
+
+    /// Whether there was anything at all, in the chain or in the slot.
+    #[inline(always)]
+    pub(crate) fn has_work_hint(&self) -> bool {
+        // Relaxed: a hint.
+        self.thief.hint.load(Ordering::Relaxed) != 0
     }
 
     /// Lets the owner at the chain. `f` is short and neither switches nor calls `owner` again.
@@ -180,10 +195,10 @@ impl<N: Linked> LocalQueue<N> {
         // SAFETY: the caller's promise.
         let inner = unsafe { &mut *inner };
         let result = f(inner);
-        // The store is left out when nothing changes, so that a worker whose goroutines only hand
-        // each other the `next` slot does not take the line away from those who watch it.
-        if self.thief.hint.load(Ordering::Relaxed) != inner.chain.len {
-            self.thief.hint.store(inner.chain.len, Ordering::Relaxed);
+        // Left out when nothing changes, which keeps the line with those who watch it.
+        let hint = inner.chain.len << 1 | usize::from(!inner.next.is_null());
+        if self.thief.hint.load(Ordering::Relaxed) != hint {
+            self.thief.hint.store(hint, Ordering::Relaxed);
         }
         result
     }

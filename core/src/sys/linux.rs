@@ -56,6 +56,15 @@ pub(crate) fn futex_wake(word: &AtomicU32, n: u32) -> u32 {
     u32::try_from(woken).unwrap_or(0)
 }
 
+/// As [`futex_wake`], for a word that may be gone by now: only its address is used. Waking an address
+/// at which nobody sleeps does nothing, and who sleeps there for another reason looks at its word again.
+#[inline(never)]
+pub(crate) fn futex_wake_addr(word: *const AtomicU32, n: i32) {
+    let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the kernel checks the address itself.
+    unsafe { libc::syscall(libc::SYS_futex, word, op, n) };
+}
+
 /// Registers this process for [`barrier`]; says whether the kernel has it and lets us.
 #[inline(never)]
 pub(super) fn barrier_register() -> bool {

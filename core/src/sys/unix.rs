@@ -100,6 +100,11 @@ pub(crate) fn spawn_thread(name: &str, stack: usize, f: Box<dyn FnOnce() + Send>
     builder.spawn(f)
 }
 
+/// Lets the system run something else on this CPU.
+pub(crate) fn yield_thread() {
+    std::thread::yield_now();
+}
+
 /// Keeps signals that are meant for the process away from the calling thread and the threads it starts
 /// later. Those that an instruction raises on its own thread still come: they cannot wait.
 pub(crate) fn block_signals() {

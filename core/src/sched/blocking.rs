@@ -1,0 +1,201 @@
+//! Code that blocks its OS thread: declared sections, and helper threads.
+//!
+//! *Where it sits*: layer 3. A section (`begin` … `end`) gives the worker's permit to others while the goroutine keeps
+//! its thread. [`call`] runs a function on a helper thread while the goroutine parks; the helpers are an elastic
+//! pool behind a queue of jobs (crossbeam-channel) that shrinks when idle.
+
+use super::worker::{self, Worker};
+use super::{idle, sys, INJECTOR, IN_HELPER};
+use crate::cell::{AtomicUsize, Ordering};
+use crate::errno::Errno;
+use crate::goroutine::{Reason, State};
+use crate::rank::Rank;
+use crate::wait::Waiter;
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Helper threads at most, unless configured.
+pub const DEFAULT_MAX: usize = 512;
+/// An idle helper ends after this time.
+const IDLE_END: Duration = Duration::from_secs(10);
+
+static MAX: AtomicUsize = AtomicUsize::new(DEFAULT_MAX);
+static SECTIONS: AtomicUsize = AtomicUsize::new(0);
+static JOBS: AtomicUsize = AtomicUsize::new(0);
+static POOL: sys::Mutex<Pool> = sys::Mutex::new(Rank::Blocking, Pool { threads: 0, idle: 0 });
+
+struct Pool {
+    threads: usize,
+    idle: usize,
+}
+
+struct Job {
+    run: unsafe fn(*mut ()),
+    data: *mut (),
+    waiter: *const Waiter,
+}
+// SAFETY: the caller of `call` waits until the job is done; its data is used by one thread at a time.
+unsafe impl Send for Job {}
+
+static QUEUE: OnceLock<(Sender<Job>, Receiver<Job>)> = OnceLock::new();
+
+/// Limits the helper threads; 0: the default.
+pub fn set_max(n: usize) {
+    MAX.store(if n == 0 { DEFAULT_MAX } else { n }, Ordering::Relaxed);
+}
+
+/// Sections and jobs in progress.
+pub fn outstanding() -> usize {
+    SECTIONS.load(Ordering::Relaxed) + JOBS.load(Ordering::Relaxed)
+}
+
+/// Helper threads alive.
+pub fn threads() -> usize {
+    POOL.lock().threads
+}
+
+/// The goroutine is about to block its thread: others may have the permit. Sections nest. [go]
+pub fn begin() {
+    let Some(w) = worker::current() else { return };
+    let g = w.current.get();
+    if g.is_null() {
+        return;
+    }
+    w.block_depth.set(w.block_depth.get() + 1);
+    if w.block_depth.get() > 1 {
+        return;
+    }
+    SECTIONS.fetch_add(1, Ordering::Relaxed);
+    // SAFETY: the running goroutine's header is valid.
+    unsafe { (*g).set_state(State::Blocked) };
+    w.in_block.store(true, Ordering::Relaxed);
+    idle::leave(w);
+    sys::light_fence();
+    if idle::may_wake() && (w.queue.has_work_hint() || !INJECTOR.is_empty()) {
+        idle::wake_one();
+    }
+}
+
+/// The goroutine does not block any more: waits for a permit. [go]
+pub fn end() {
+    let Some(w) = worker::current() else { return };
+    let depth = w.block_depth.get();
+    if depth == 0 {
+        return;
+    }
+    w.block_depth.set(depth - 1);
+    if depth > 1 {
+        return;
+    }
+    idle::enter(w);
+    leave_section(w);
+}
+
+fn leave_section(w: &'static Worker) {
+    w.in_block.store(false, Ordering::Relaxed);
+    SECTIONS.fetch_sub(1, Ordering::Relaxed);
+    let g = w.current.get();
+    if !g.is_null() {
+        // SAFETY: the running goroutine's header is valid.
+        unsafe { (*g).set_state(State::Running) };
+    }
+}
+
+/// Runs `f` on a helper thread and returns when it is done; only the caller waits. Not cancelable.
+///
+/// # Errors
+/// The system's, if no helper thread could be started and there is none.
+pub fn call<F: FnOnce() + Send>(f: F) -> Result<(), Errno> {
+    unsafe fn run<F: FnOnce()>(p: *mut ()) {
+        // SAFETY: p is the Option in the frame of `call`, which waits for us.
+        if let Some(f) = unsafe { (*p.cast::<Option<F>>()).take() } {
+            f();
+        }
+    }
+    let mut slot = Some(f);
+    let wt = super::me();
+    // SAFETY: the waiter is ours; the job claims it by finishing (single party, W1).
+    unsafe {
+        (*wt).begin_single();
+        let job = Job { run: run::<F>, data: (&raw mut slot).cast(), waiter: wt };
+        submit(job)?;
+        super::wait(wt, Reason::Blocking, i64::MAX);
+    }
+    Ok(())
+}
+
+/// Runs `f` on a helper thread while only the calling goroutine waits: for code that blocks its OS thread.
+///
+/// ```
+/// let n = zokor::run(|| zokor::blocking(|| std::fs::read_dir("/").unwrap().count()));
+/// assert!(n > 0);
+/// ```
+///
+/// # Panics
+/// With what `f` panicked with; if no helper thread could be started and there is none.
+pub fn blocking<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    let mut result = None;
+    let out = &mut result;
+    if let Err(e) = call(move || *out = Some(crate::panic::contain(f))) {
+        panic!("zokor::blocking: {e}");
+    }
+    match result {
+        Some(Ok(v)) => v,
+        Some(Err(p)) => std::panic::resume_unwind(p),
+        None => unreachable!("the helper thread has run the function"),
+    }
+}
+
+fn submit(job: Job) -> Result<(), Errno> {
+    let (tx, _) = QUEUE.get_or_init(crossbeam_channel::unbounded);
+    let mut pool = POOL.lock();
+    let start = pool.idle == 0 && pool.threads < MAX.load(Ordering::Relaxed);
+    if start {
+        pool.threads += 1;
+    } else if pool.idle > 0 {
+        pool.idle -= 1; // spoken for
+    }
+    drop(pool);
+    if start {
+        if let Err(e) = sys::spawn_thread("zokor-blocking", 0, Box::new(helper)) {
+            let mut pool = POOL.lock();
+            pool.threads -= 1;
+            if pool.threads == 0 {
+                return Err(Errno::from(&e));
+            }
+        }
+    }
+    JOBS.fetch_add(1, Ordering::Relaxed);
+    // The queue is never disconnected: its receiver lives in a static.
+    let _ = tx.send(job);
+    Ok(())
+}
+
+fn helper() {
+    sys::block_signals();
+    IN_HELPER.with(|h| h.set(true));
+    let Some((_, rx)) = QUEUE.get() else { return };
+    loop {
+        match rx.recv_timeout(IDLE_END) {
+            Ok(job) => {
+                // SAFETY: the submitter waits; run and data belong together.
+                unsafe { (job.run)(job.data) };
+                POOL.lock().idle += 1;
+                // SAFETY: finishing the job is the claim of its single-party wait.
+                unsafe { super::ready(job.waiter) };
+                JOBS.fetch_sub(1, Ordering::Relaxed);
+                super::deadlock::check_from_outside();
+            }
+            Err(_) => {
+                let mut pool = POOL.lock();
+                // Somebody may have counted on us a moment ago: then idle is short of one, stay.
+                if pool.idle > 0 {
+                    pool.idle -= 1;
+                    pool.threads -= 1;
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The worker's loop, and where it looks for work when its own queue is empty.
+//!
+//! *Where it sits*: layer 3, on the worker's own stack. Goroutines switch to each other directly and
+//! come here only when there is nothing local to switch to, or when somebody wants something of the worker.
+
+use super::idle::{self, Slept};
+use super::worker::{bump, Worker};
+use super::{host, table, timers, INJECTOR};
+use crate::arch;
+use crate::cell::{AtomicU32, Ordering};
+use crate::goroutine::{ABANDONED, G};
+use crate::sys;
+use core::ptr::null_mut;
+
+/// Goroutines taken from a victim or the injector at once.
+const BATCH: usize = 128;
+/// Passes over all victims before the worker gives up, and pauses between them.
+const PASSES: u32 = 8;
+const PAUSE: u32 = 60;
+/// Most wake-ups left out after fruitless ones.
+const MAX_SKIP: u32 = 255;
+
+/// Wake-ups in a row that found nothing, as the number of attempts to leave out.
+static FRUITLESS: AtomicU32 = AtomicU32::new(0);
+
+/// How many wake-ups a worker should leave out now.
+pub fn fruitless_wakes() -> u32 {
+    FRUITLESS.load(Ordering::Relaxed)
+}
+
+impl Worker {
+    /// Runs goroutines until told to stop. Returns true if the thread retires as surplus.
+    pub fn run_loop(&'static self) -> bool {
+        if self.woken_to_search.swap(false, Ordering::Relaxed) {
+            self.searching.set(true);
+        }
+        loop {
+            if self.attention.any() || !self.permitted.load(Ordering::Relaxed) {
+                let stop = self.attention.take_stop();
+                if stop || (self.is_runner && self.main_done.is_over()) {
+                    self.hand_over();
+                    return false;
+                }
+                idle::attend(self);
+                if self.attention.take_preempt() {
+                    self.end_slice();
+                }
+            }
+            let mut g = self.pending.replace(null_mut());
+            if g.is_null() {
+                g = self.find();
+            }
+            if !g.is_null() {
+                // SAFETY: g was taken out of a queue (G1).
+                unsafe { self.run(g) };
+                continue;
+            }
+            if self.attention.any() {
+                idle::stop_searching(self);
+                continue;
+            }
+            self.release_host();
+            if idle::sleep(self) == Slept::Retire {
+                self.hand_over();
+                return true;
+            }
+            if self.woken_to_search.swap(false, Ordering::Relaxed) {
+                self.searching.set(true);
+            }
+        }
+    }
+
+    /// Runs `g` and whoever it switches to, until somebody switches back here.
+    unsafe fn run(&self, g: *mut G) {
+        // SAFETY: g is ours (G1); its context is saved once on_cpu is false (G2).
+        unsafe {
+            if (*g).has(ABANDONED) {
+                return; // its `run` has given up on it: it stays parked for ever
+            }
+            wait_until_saved(g);
+            if (*g).class.get() != self.held_class.get() {
+                self.release_host();
+                self.held_class.set((*g).class.get());
+            }
+            self.prev.set(null_mut());
+            self.make_ready_to_run(g);
+            let globals = crate::cxx::save();
+            crate::sanitize::before_switch(null_mut(), g);
+            arch::switch(self.thread_ctx.get(), (*g).ctx.get());
+            crate::sanitize::after_switch();
+            self.finish_switch();
+            self.prev.set(null_mut());
+            crate::cxx::restore(globals);
+        }
+    }
+
+    /// Lets the host interpreter's lock go before the thread sleeps or does something else.
+    fn release_host(&self) {
+        let class = self.held_class.replace(0);
+        if class != 0 {
+            host::release(class);
+        }
+    }
+
+    /// Looks everywhere, in the order of cost. Null: there is nothing to do.
+    fn find(&'static self) -> *mut G {
+        if timers::due_somewhere(self.index) {
+            timers::run_due();
+        }
+        self.drain_inbox();
+        let g = self.pick_local();
+        if !g.is_null() {
+            self.found();
+            return g;
+        }
+        let g = self.take_injected();
+        if !g.is_null() {
+            self.found();
+            return g;
+        }
+        if self.exclusive.load(Ordering::Relaxed) {
+            return null_mut();
+        }
+        self.search()
+    }
+
+    /// Something was found: if we were the last one searching, there may be more for others.
+    fn found(&self) {
+        if idle::stop_searching(self) {
+            sys::light_fence();
+            if idle::may_wake() && (self.queue.len_hint() > 0 || !INJECTOR.is_empty()) {
+                idle::wake_one();
+            }
+        }
+    }
+
+    /// Takes a fair share of the injector.
+    fn take_injected(&self) -> *mut G {
+        if INJECTOR.is_empty() {
+            return null_mut();
+        }
+        let share = INJECTOR.len() / idle::active().max(1) + 1;
+        let mut chain = INJECTOR.pop_many(share.min(BATCH));
+        let g = chain.pop_front();
+        // SAFETY: the chain's goroutines are ours now (G1), none is bound; K1.
+        unsafe { self.queue.owner(|q| q.append_all(chain)) };
+        g
+    }
+
+    /// Tries to steal, for a bounded time.
+    fn search(&'static self) -> *mut G {
+        let woken = self.searching.get();
+        if !woken && !idle::start_searching(self) {
+            return null_mut();
+        }
+        let g = self.search_passes();
+        if !g.is_null() {
+            FRUITLESS.store(0, Ordering::Relaxed);
+            bump(&self.stats.steals);
+        } else if woken {
+            let f = FRUITLESS.load(Ordering::Relaxed);
+            FRUITLESS.store((2 * f + 1).min(MAX_SKIP), Ordering::Relaxed);
+        }
+        let last = idle::stop_searching(self);
+        if last && !g.is_null() {
+            sys::light_fence();
+            if idle::may_wake() && (self.queue.len_hint() > 0 || !INJECTOR.is_empty()) {
+                idle::wake_one();
+            }
+        }
+        g
+    }
+
+    fn search_passes(&'static self) -> *mut G {
+        for pass in 0..PASSES {
+            let g = self.steal(pass);
+            if !g.is_null() {
+                return g;
+            }
+            if !INJECTOR.is_empty() {
+                let g = self.take_injected();
+                if !g.is_null() {
+                    return g;
+                }
+            }
+            if !self.inbox.is_empty() {
+                self.drain_inbox();
+                return self.pick_local();
+            }
+            if self.attention.any() {
+                return null_mut();
+            }
+            for _ in 0..PAUSE {
+                core::hint::spin_loop();
+            }
+        }
+        null_mut()
+    }
+
+    /// One pass over all other workers, from a random one on.
+    fn steal(&'static self, pass: u32) -> *mut G {
+        let n = table::len();
+        // SAFETY: K1.
+        let start = unsafe { (*self.rng.get()).below(n as u32) } as usize;
+        for i in 0..n {
+            let Some(v) = table::get((start + i) % n) else { continue };
+            if core::ptr::eq(v, self) {
+                continue;
+            }
+            let g = self.steal_from(v, pass);
+            if !g.is_null() {
+                return g;
+            }
+        }
+        null_mut()
+    }
+
+    /// Takes half of what `v` has. The slot in front only on the last passes, if `v` has not come to it
+    /// all the time: whoever filled it is likely to run it at once, with the data still in its cache.
+    fn steal_from(&self, v: &'static Worker, pass: u32) -> *mut G {
+        let with_next = pass + 1 >= PASSES && v.queue.has_next_hint();
+        if v.queue.len_hint() == 0 && !with_next {
+            return null_mut();
+        }
+        let before = v.stats.switches.load(Ordering::Relaxed);
+        let taken = v.queue.try_steal(|q| {
+            let (head, tail, n) = q.split_half(BATCH);
+            if n == 0 && with_next && v.stats.switches.load(Ordering::Relaxed) == before {
+                let g = q.take_next();
+                return (g, g, usize::from(!g.is_null()));
+            }
+            (head, tail, n)
+        });
+        let Some((head, tail, n)) = taken else { return null_mut() };
+        if n == 0 {
+            return null_mut();
+        }
+        // SAFETY: the chain is ours now (G1); K1 for our queue.
+        unsafe {
+            let mut chain = crate::list::Fifo::from_parts(head, tail, n);
+            let g = chain.pop_front();
+            self.queue.owner(|q| q.append_all(chain));
+            g
+        }
+    }
+
+    /// Before the thread leaves the loop: what others can run goes to them.
+    fn hand_over(&self) {
+        idle::stop_searching(self);
+        self.release_host();
+        let g = self.pending.replace(null_mut());
+        if !g.is_null() {
+            // SAFETY: it was taken out of a queue by us (G1).
+            unsafe { self.push_back(g) };
+        }
+        self.share_queue();
+        self.flush_pools();
+    }
+
+    /// Puts all that others can run where they find it.
+    pub fn share_queue(&self) {
+        // SAFETY: K1; the goroutines taken out are ours (G1).
+        unsafe {
+            let next = self.queue.owner(|q| q.take_next());
+            if !next.is_null() {
+                INJECTOR.push(next);
+            }
+            let mut rest = self.queue.owner(|q| q.split_front(usize::MAX));
+            loop {
+                let g = rest.pop_front();
+                if g.is_null() {
+                    break;
+                }
+                INJECTOR.push(g);
+            }
+        }
+        if !INJECTOR.is_empty() {
+            idle::wake_one();
+        }
+    }
+}
+
+/// Waits until the worker that parked `g` has left its stack: a few instructions, unless the kernel took
+/// that thread's CPU away.
+#[inline]
+unsafe fn wait_until_saved(g: *mut G) {
+    let mut spins = 0u32;
+    // SAFETY: g's header is valid.
+    // Acquire: pairs with the Release in `finish_switch`.
+    while unsafe { (*g).on_cpu.load(Ordering::Acquire) } {
+        spins += 1;
+        if spins < 200 {
+            core::hint::spin_loop();
+        } else {
+            sys::yield_thread();
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Hosting an interpreter: goroutines of a class whose threads hold a lock of their own (CPython's).
+//!
+//! *Where it sits*: layer 3. A face registers hooks for its class; the worker calls `release` before it sleeps or
+//! runs a goroutine of another class, so that the interpreter's lock is kept over switches within the class and
+//! never while nothing of the class runs.
+
+use super::worker::Worker;
+use crate::cell::{AtomicPtr, AtomicUsize, Ordering};
+use crate::goroutine::{arena, State, CANCELABLE, G};
+use crate::wait::Outcome;
+use core::ptr::null_mut;
+
+/// What a host provides.
+pub struct HostHooks {
+    /// This OS thread is about to sleep, or to run a goroutine of another class.
+    pub release: fn(),
+    /// The thread in `run` was interrupted by a signal: whether main's wait should end with `Interrupted`.
+    pub interrupt: fn() -> bool,
+    /// Size of the stacks of this class, main's included, in bytes; 0: the default.
+    pub stack_size: usize,
+}
+
+const CLASSES: usize = 4;
+static HOOKS: [AtomicPtr<HostHooks>; CLASSES] = [const { AtomicPtr::new(null_mut()) }; CLASSES];
+static ANY: AtomicUsize = AtomicUsize::new(0);
+
+/// Registers the hooks of a class (1 to 3).
+pub fn set(class: u8, hooks: &'static HostHooks) {
+    if let Some(slot) = HOOKS.get(class as usize) {
+        // Release: pairs with the Acquire in `get`.
+        slot.store((&raw const *hooks).cast_mut(), Ordering::Release);
+        ANY.store(1, Ordering::Relaxed);
+    }
+}
+
+/// The hooks of a class.
+pub fn get(class: u8) -> Option<&'static HostHooks> {
+    // Acquire: pairs with the Release in `set`.
+    // SAFETY: `set` stored a 'static reference.
+    HOOKS.get(class as usize).and_then(|s| unsafe { s.load(Ordering::Acquire).as_ref() })
+}
+
+/// Whether there is any host: then even a plain thread's wait may be interrupted.
+#[inline]
+pub fn any() -> bool {
+    ANY.load(Ordering::Relaxed) != 0
+}
+
+/// Calls `release` of a class.
+pub fn release(class: u8) {
+    if let Some(h) = get(class) {
+        (h.release)();
+    }
+}
+
+/// A plain thread is about to sleep natively: its host's lock, if any host is there, is not kept.
+pub fn thread_sleeps() {
+    if !any() {
+        return;
+    }
+    for class in 1..CLASSES as u8 {
+        release(class);
+    }
+}
+
+/// A plain thread's native wait was interrupted by a signal. True: the wait should end.
+pub fn thread_interrupted() -> bool {
+    any() && (1..CLASSES as u8).any(|c| get(c).is_some_and(|h| (h.interrupt)()))
+}
+
+/// The thread in `run` was interrupted while it slept.
+pub fn interrupted(w: &'static Worker) {
+    let main = w.main_goroutine.get();
+    if main.is_null() {
+        return;
+    }
+    // SAFETY: main has not ended while its run sleeps in its loop; the claim decides who resumes it.
+    unsafe {
+        let Some(h) = get((*main).class.get()) else { return };
+        if (h.interrupt)() && (*main).waiter.try_claim(Outcome::Interrupted) {
+            super::ready_goroutine(main);
+        }
+    }
+}
+
+/// Ends the waits of all parked goroutines of a class with `Cancelled`. Those that are not parked notice nothing.
+/// Returns how many were parked.
+pub fn cancel_class(class: u8) -> usize {
+    end_waits(Outcome::Cancelled, |g| g.class.get() == class)
+}
+
+/// Ends the wait of one goroutine with `Interrupted`. False if it does not wait.
+pub fn interrupt(id: u64) -> bool {
+    end_waits(Outcome::Interrupted, |g| g.id.load(Ordering::Relaxed) == id) > 0
+}
+
+fn end_waits(outcome: Outcome, which: impl Fn(&G) -> bool) -> usize {
+    let mut n = 0;
+    arena::for_each(|g| {
+        if g.state() == State::Waiting && g.has(CANCELABLE) && which(g) && g.waiter.try_claim(outcome) {
+            n += 1;
+            // SAFETY: claimed by us just now.
+            unsafe { super::ready_goroutine((&raw const *g).cast_mut()) };
+        }
+        true
+    });
+    n
+}

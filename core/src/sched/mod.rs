@@ -1,0 +1,517 @@
+//! The scheduler's four verbs: [`spawn`], [`park`], [`ready`], [`yield_now`].
+//!
+//! *Where it sits*: layer 3. Everything above (channels, locks, timers, I/O) blocks and wakes through
+//! this file alone; below it are the run queues, the stacks and the context switch. README.md beside
+//! this file has the protocols in prose: parking, waking, going idle, permits, time slices.
+//!
+//! # Invariants
+//!
+//! * **V1** `park` is called by a goroutine after it has published itself to whoever will ready it; the one
+//!   who claims it calls `ready` exactly once. `ready` may come before the parker has left its stack.
+//! * **V2** No lock is held and no user code runs inside a verb.
+//! * **V3** After any verb that may switch, everything that was read from the worker is stale.
+
+pub mod blocking;
+pub mod deadlock;
+pub mod exclusive;
+mod find;
+pub mod host;
+pub mod idle;
+pub mod monitor;
+pub mod table;
+pub mod worker;
+
+use crate::arch;
+use crate::cell::{AtomicU64, Ordering};
+use crate::goroutine::{Reason, State, ABANDONED, CANCELABLE, G, NO_UNWIND, PINNED, STARTED};
+use crate::inject::Injector;
+use crate::sys;
+pub(crate) use crate::timers;
+use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter};
+use core::cell::Cell;
+use core::ptr::null_mut;
+use worker::{bump, Worker};
+
+/// Goroutines from outside, and what workers cannot keep.
+pub static INJECTOR: Injector<G> = Injector::new();
+/// Numbers a worker takes at once.
+pub const ID_BATCH: u64 = 64;
+/// 1 is the first `run`'s main goroutine.
+static NEXT_ID: AtomicU64 = AtomicU64::new(2);
+/// Started and finished by threads that are not workers.
+pub static FOREIGN_CREATED: AtomicU64 = AtomicU64::new(0);
+
+/// Seed of a worker's random choices; the deterministic mode replaces it.
+pub fn seed(index: usize) -> u64 {
+    (sys::now() as u64) ^ (index as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// A range of fresh goroutine numbers.
+pub fn take_ids(n: u64) -> u64 {
+    NEXT_ID.fetch_add(n, Ordering::Relaxed)
+}
+
+// ---- spawn --------------------------------------------------------------------------------------
+
+/// Makes a new goroutine runnable. The caller filled in its entry and attributes.
+///
+/// # Safety
+/// `g` is a fresh header owned by the caller (G1).
+#[inline]
+pub unsafe fn spawn(g: *mut G) {
+    // SAFETY: ours by the caller; the queue takes it over.
+    unsafe {
+        (*g).set_state(State::Runnable);
+        match worker::current() {
+            Some(w) => {
+                bump(&w.stats.created);
+                w.push_next(g);
+                wake_for(w);
+            }
+            None => {
+                FOREIGN_CREATED.fetch_add(1, Ordering::Relaxed);
+                inject(g);
+            }
+        }
+    }
+}
+
+/// Puts a goroutine where every worker finds it, and wakes one.
+unsafe fn inject(g: *mut G) {
+    // SAFETY: the caller owns g (G1).
+    unsafe { INJECTOR.push(g) };
+    // SeqCst: our push before our look at the hint; pairs with the fence of a worker going to sleep.
+    crate::cell::fence(Ordering::SeqCst);
+    if idle::may_wake() {
+        idle::wake_one();
+    }
+}
+
+/// Wakes an idle worker for work in the queue of `w`, unless that was fruitless of late.
+///
+/// A pair of goroutines that wake each other leaves nothing to steal: the woken worker finds the slot in
+/// front already taken, over and over. So each fruitless wake-up doubles the number of attempts that
+/// are left out after it, and a successful theft resets it. Work behind the slot in front is always
+/// worth a wake-up; and the monitor looks at the queues of busy workers in any case.
+#[inline(always)]
+pub fn wake_for(w: &Worker) {
+    sys::light_fence(); // our push before the look at the hint; pairs with `idle::sleep`'s heavy_fence
+    if idle::may_wake() {
+        wake_for_slow(w);
+    }
+}
+
+#[cold]
+fn wake_for_slow(w: &Worker) {
+    let skip = w.wake_skip.get();
+    if skip > 0 && w.queue.len_hint() == 0 {
+        w.wake_skip.set(skip - 1);
+        return;
+    }
+    w.wake_skip.set(find::fruitless_wakes());
+    idle::wake_one();
+}
+
+// ---- ready --------------------------------------------------------------------------------------
+
+/// Makes the party behind a claimed waiter go on.
+///
+/// # Safety
+/// The caller has claimed `wt` (W1) and completed its operation.
+#[inline(always)]
+pub unsafe fn ready(wt: *const Waiter) {
+    // SAFETY: a claimed waiter stays valid until it is readied.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => ready_goroutine(G::of_waiter(wt)),
+            Kind::Thread => ready_thread(ThreadWaiter::of(wt)),
+        }
+    }
+}
+
+#[cold]
+unsafe fn ready_thread(t: *const ThreadWaiter) {
+    // SAFETY: the thread does not leave its wait before the store; afterwards only the address is used,
+    // and waking an address nobody waits on is harmless.
+    unsafe {
+        let word = &raw const (*t).word;
+        // Release: pairs with the Acquire in `wait_thread`; the outcome is visible to the thread.
+        (*word).store(1, Ordering::Release);
+        sys::futex_wake_addr(word, 1);
+    }
+}
+
+/// Queues a parked goroutine.
+///
+/// # Safety
+/// The caller has claimed it (V1).
+#[inline]
+pub unsafe fn ready_goroutine(g: *mut G) {
+    // SAFETY: claimed, hence owned by us until it is in a queue (G1).
+    unsafe {
+        (*g).set_state(State::Runnable);
+        let cur = worker::current();
+        if (*g).is_bound() {
+            let home = (*g).home.load(Ordering::Relaxed).cast::<Worker>(); // G3; ordered by the claim
+            match cur {
+                Some(w) if core::ptr::eq(w, home) => w.push_next(g),
+                _ => send_home(g, &*home),
+            }
+        } else if let Some(w) = cur {
+            w.push_next(g);
+            wake_for(w);
+        } else {
+            inject(g);
+        }
+    }
+}
+
+/// Queues a batch behind everything else, with one wake-up: for broadcasts and timers.
+///
+/// # Safety
+/// As for `ready_goroutine`, for each of them; they are linked by `link`.
+pub unsafe fn ready_chain(mut head: *mut G) {
+    // SAFETY: claimed by the caller, each.
+    unsafe {
+        let mut woke = false;
+        while !head.is_null() {
+            let g = head;
+            head = *(*g).link.get();
+            *(*g).link.get() = null_mut();
+            match worker::current() {
+                Some(w) if !(*g).is_bound() => {
+                    (*g).set_state(State::Runnable);
+                    w.push_back(g);
+                    woke = true;
+                }
+                Some(w) if core::ptr::eq(w, (*g).home.load(Ordering::Relaxed).cast()) => {
+                    (*g).set_state(State::Runnable);
+                    w.push_back(g);
+                }
+                _ => ready_goroutine(g),
+            }
+        }
+        if let (true, Some(w)) = (woke, worker::current()) {
+            wake_for(w);
+        }
+    }
+}
+
+#[cold]
+unsafe fn send_home(g: *mut G, home: &'static Worker) {
+    // SAFETY: g is ours until it is in the inbox.
+    unsafe { home.inbox.push(g) };
+    // SeqCst: our push before our look at the word; pairs with the heavy fence in `idle::sleep`.
+    crate::cell::fence(Ordering::SeqCst);
+    if home.word.load(Ordering::Relaxed) == idle::ASLEEP {
+        idle::wake_worker(home);
+    }
+}
+
+// ---- park ---------------------------------------------------------------------------------------
+
+/// Switches away from the running goroutine until it is readied.
+///
+/// # Safety
+/// Called on a goroutine that has published itself (V1).
+#[inline]
+pub unsafe fn park(reason: Reason) {
+    let Some(w) = worker::current() else { unreachable!("park outside a goroutine") };
+    let g = w.current.get();
+    // SAFETY: g is the running goroutine; K2.
+    unsafe {
+        (*g).set_waiting(reason);
+        (*g).since.store(monitor::coarse_now(), Ordering::Relaxed);
+        bump(&w.stats.parks);
+        switch_away(w, g);
+    }
+}
+
+/// Lets others run; the caller goes behind everybody else on its worker. [any]
+#[inline]
+pub fn yield_now() {
+    match worker::current() {
+        Some(w) if !w.current.get().is_null() && w.block_depth.get() == 0 => {
+            let g = w.current.get();
+            // SAFETY: g is running on this worker and goes into its queue; on_cpu keeps others off it
+            // until it is saved (G2).
+            unsafe {
+                (*g).set_state(State::Runnable);
+                w.push_back(g);
+                switch_away(w, g);
+            }
+        }
+        _ => sys::yield_thread(),
+    }
+}
+
+/// Ends a call into the library: yields if the time slice is used up.
+#[inline(always)]
+pub fn checkpoint() {
+    if let Some(w) = worker::current() {
+        if w.attention.any() {
+            checkpoint_slow(w);
+        }
+    }
+}
+
+#[cold]
+fn checkpoint_slow(w: &Worker) {
+    if w.current.get().is_null() || w.block_depth.get() > 0 || std::thread::panicking() {
+        return;
+    }
+    if w.attention.take_preempt() {
+        w.end_slice();
+    }
+    yield_now();
+}
+
+/// Leaves `g`, which is in a queue or known to its waker, for the next goroutine.
+#[inline(always)]
+unsafe fn switch_away(w: &Worker, g: *mut G) {
+    // SAFETY: w is the current worker and g its running goroutine. `prev` tells the next context to
+    // clear g's on_cpu once we are off its stack (K3).
+    unsafe {
+        let n = w.pick();
+        if n == g {
+            (*g).set_state(State::Running);
+            return;
+        }
+        w.prev.set(g);
+        let globals = crate::cxx::save();
+        if can_switch_to(w, n) {
+            w.make_ready_to_run(n);
+            crate::sanitize::before_switch(g, n);
+            arch::switch((*g).ctx.get(), (*n).ctx.get());
+        } else {
+            w.pending.set(n);
+            w.current.set(null_mut());
+            crate::sanitize::before_switch(g, null_mut());
+            arch::switch((*g).ctx.get(), w.thread_ctx.get());
+        }
+        // V3: perhaps another worker.
+        arrived();
+        crate::cxx::restore(globals);
+    }
+}
+
+/// First thing after every switch to a goroutine.
+#[inline(always)]
+unsafe fn arrived() {
+    if let Some(w) = worker::current() {
+        w.finish_switch();
+    }
+    crate::sanitize::after_switch();
+}
+
+/// Whether `n` can be continued directly: it is there, completely saved, and of the class this thread is
+/// set up for. Waiting for `on_cpu` here could close a circle of two workers that wait for each
+/// other; the loop waits on its own stack, after our own on_cpu is cleared.
+#[inline(always)]
+unsafe fn can_switch_to(w: &Worker, n: *mut G) -> bool {
+    // SAFETY: n was taken out of a queue by us (G1).
+    // Acquire: pairs with the Release in `finish_switch`.
+    unsafe { !n.is_null() && !(*n).on_cpu.load(Ordering::Acquire) && (*n).class.get() == w.held_class.get() }
+}
+
+// ---- the life of a goroutine --------------------------------------------------------------------
+
+/// The first frame of every goroutine.
+pub extern "C-unwind" fn first_frame(arg: *mut u8) -> ! {
+    let g: *mut G = arg.cast();
+    // SAFETY: `init` passed the goroutine that runs here for the first time; its entry contains panics.
+    unsafe {
+        arrived();
+        crate::cxx::restore([0; 2]);
+        ((*g).entry.get())(g);
+        end(g)
+    }
+}
+
+/// Ends the running goroutine without returning through its frames.
+///
+/// # Safety
+/// `g` is the running goroutine; nothing on its stack is needed any more.
+pub unsafe fn end(g: *mut G) -> ! {
+    let Some(w) = worker::current() else { unreachable!("a goroutine ended outside a worker") };
+    // SAFETY: g has ended: its stack goes to the pool of this worker, which nobody else takes from, and the
+    // frames below are not written by others before we have jumped off it (the contexts of others
+    // live in their headers).
+    unsafe {
+        crate::sanitize::goroutine_ends(g);
+        w.give_stack(g);
+        if (*g).is_bound() {
+            w.homed.set(w.homed.get() - 1);
+        }
+        bump(&w.stats.finished);
+        (*g).drop_ext();
+        (*g).id.store(0, Ordering::Relaxed);
+        (*g).on_cpu.store(false, Ordering::Relaxed); // nobody resumes it: the next owner starts afresh
+        crate::go::retire(w, g);
+        w.prev.set(null_mut());
+        let n = w.pick();
+        if can_switch_to(w, n) {
+            w.make_ready_to_run(n);
+            crate::sanitize::before_switch(g, n);
+            arch::jump((*n).ctx.get());
+        }
+        w.pending.set(n);
+        w.current.set(null_mut());
+        crate::sanitize::before_switch(g, null_mut());
+        arch::jump(w.thread_ctx.get())
+    }
+}
+
+// ---- waiting ------------------------------------------------------------------------------------
+
+thread_local! {
+    static THREAD: ThreadWaiter = const { ThreadWaiter::new() };
+}
+
+/// The party of the caller: the running goroutine, or its OS thread. A goroutine that is unwinding counts as
+/// its thread: the panic count is the thread's, so it must not move or let others run.
+#[inline]
+pub fn me() -> *const Waiter {
+    if let Some(w) = worker::current() {
+        let g = w.current.get();
+        if !g.is_null() && w.block_depth.get() == 0 && !std::thread::panicking() {
+            // SAFETY: the running goroutine's header is valid.
+            return unsafe { &raw const (*g).waiter };
+        }
+    }
+    crate::runtime::foreign_thread();
+    THREAD.with(|t| &raw const t.waiter)
+}
+
+/// The node of the caller's plain operations.
+///
+/// # Safety
+/// `wt` came from [`me`] and no wait of the caller is in progress.
+#[inline(always)]
+pub unsafe fn node_of(wt: *const Waiter) -> *mut Node {
+    // SAFETY: by the caller; only addresses are formed.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => (*G::of_waiter(wt)).node.get(),
+            Kind::Thread => (*ThreadWaiter::of(wt)).node.get(),
+        }
+    }
+}
+
+/// Whether a wait of `wt` may be ended from outside and so needs a claim even without deadline.
+///
+/// # Safety
+/// `wt` came from [`me`].
+#[inline(always)]
+pub unsafe fn is_cancelable(wt: *const Waiter) -> bool {
+    // SAFETY: by the caller.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => (*G::of_waiter(wt)).has(CANCELABLE),
+            Kind::Thread => host::any(),
+        }
+    }
+}
+
+/// Blocks until the wait of `wt` is ended, by a claim or by the deadline.
+///
+/// # Safety
+/// `wt` came from [`me`], the wait was begun (with `begin_multi` if `deadline` is not `FOREVER`) and
+/// published (V1). No lock is held.
+pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome {
+    // SAFETY: by the caller.
+    unsafe {
+        if (*wt).kind() == Kind::Thread {
+            return wait_thread(&*ThreadWaiter::of(wt), deadline);
+        }
+        let g = G::of_waiter(wt);
+        if deadline != i64::MAX {
+            timers::arm_wait(g, deadline);
+        }
+        park(reason);
+        if deadline != i64::MAX {
+            timers::disarm(&(*g).timer);
+        }
+        (*wt).outcome()
+    }
+}
+
+/// The native wait of an OS thread.
+#[cold]
+unsafe fn wait_thread(t: &ThreadWaiter, mut deadline: i64) -> Outcome {
+    host::thread_sleeps();
+    let on_worker = worker::current().filter(|w| !w.current.get().is_null());
+    if on_worker.is_some() {
+        blocking::begin();
+    }
+    loop {
+        // Acquire: pairs with the Release in `ready_thread`.
+        if t.word.load(Ordering::Acquire) == 1 {
+            break;
+        }
+        let ended = match sys::futex_wait(&t.word, 0, deadline) {
+            sys::Wait::TimedOut => Some(Outcome::TimedOut),
+            sys::Wait::Interrupted if host::thread_interrupted() => Some(Outcome::Interrupted),
+            _ => None,
+        };
+        if let Some(outcome) = ended {
+            if t.waiter.try_claim(outcome) {
+                break;
+            }
+            deadline = i64::MAX; // somebody was faster and is about to tell us
+        }
+    }
+    t.word.store(0, Ordering::Relaxed); // ready for the next wait, not published yet
+    if on_worker.is_some() {
+        blocking::end();
+    }
+    t.waiter.outcome()
+}
+
+/// The running goroutine; null outside.
+#[inline(always)]
+pub fn running() -> *mut G {
+    worker::current().map_or(null_mut(), |w| w.current.get())
+}
+
+/// Whether the caller is a goroutine that must not be resumed any more, or one that may end by a jump.
+pub fn running_has(flag: u8) -> bool {
+    let g = running();
+    // SAFETY: the running goroutine's header is valid.
+    !g.is_null() && unsafe { (*g).has(flag) }
+}
+
+/// Flags of a goroutine that may leave its frames behind at `goexit`.
+pub const JUMPS_OUT: u8 = NO_UNWIND;
+/// Flags of goroutines that nobody runs any more.
+pub const GONE: u8 = ABANDONED;
+/// Flags kept from the options of a new goroutine.
+pub const FROM_OPTIONS: u8 = PINNED | CANCELABLE | NO_UNWIND;
+const _: () = assert!(FROM_OPTIONS & STARTED == 0);
+
+/// How many live goroutines there are, from counters that may lag behind each other.
+pub fn live() -> u64 {
+    let mut made = FOREIGN_CREATED.load(Ordering::Relaxed);
+    let mut gone = 0;
+    table::any(|w| {
+        gone += w.stats.finished.load(Ordering::Relaxed);
+        false
+    });
+    table::any(|w| {
+        made += w.stats.created.load(Ordering::Relaxed);
+        false
+    });
+    made.saturating_sub(gone)
+}
+
+/// Whether the caller is a helper thread of `blocking`, whose function must not block in the C interface. Not
+/// inlined: goroutines call it too, and the address of a thread-local must not be kept.
+#[inline(never)]
+pub fn in_helper() -> bool {
+    worker::current().is_none() && IN_HELPER.with(Cell::get)
+}
+
+thread_local! {
+    /// Depth of `blocking` helpers on this thread: their functions must not call blocking operations.
+    pub static IN_HELPER: Cell<bool> = const { Cell::new(false) };
+}

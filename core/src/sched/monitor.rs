@@ -1,0 +1,161 @@
+//! The monitor: a thread that notices what workers cannot notice themselves.
+//!
+//! *Where it sits*: layer 3, the counterpart of Go's sysmon. It runs while any worker is active and sleeps
+//! without a timeout when all are idle, so that an idle machine has no wake-ups.
+//!
+//! Every tick it ends time slices that are used up (a request the goroutine follows at its next call), takes
+//! the permit of a worker that follows no request while others could run (G-07), wakes an idle worker for
+//! work that lies in a busy worker's queue or for timers that are overdue, and now and then gives memory
+//! of idle stacks back.
+
+use super::worker::Worker;
+use super::{idle, table, timers, INJECTOR};
+use crate::cell::{fence, AtomicBool, AtomicI64, AtomicU32, Ordering};
+use crate::errno::Errno;
+use crate::{stack, sys};
+use std::thread::JoinHandle;
+
+/// Between two looks. A slice is 10 ms: it is seen to be over after two to three ticks.
+const TICK: i64 = 5_000_000;
+/// Ticks after which a slice is used up.
+const SLICE_TICKS: u32 = 2;
+/// Ticks after which a worker that does not react loses its permit.
+const PATIENCE: u32 = 3;
+/// Timers that are this late are everybody's business.
+const OVERDUE: i64 = 1_000_000;
+/// Ticks between two scavenges.
+const SCAVENGE: u32 = 200;
+/// How long the monitor waits, once all is idle, before it gives memory back and sleeps for good.
+const LAST_LOOK: i64 = 1_000_000_000;
+
+const RUNNING: u32 = 0;
+const RESTING: u32 = 1;
+
+static WORD: AtomicU32 = AtomicU32::new(RUNNING);
+static COARSE: AtomicI64 = AtomicI64::new(0);
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// The time of the last tick: good enough for dumps, and free.
+#[inline(always)]
+pub fn coarse_now() -> i64 {
+    COARSE.load(Ordering::Relaxed)
+}
+
+/// A worker became active: the monitor has to watch again. Called under the idle lock.
+pub fn work_began() {
+    if WORD.load(Ordering::Relaxed) == RESTING {
+        COARSE.store(timers::now(), Ordering::Relaxed);
+        // Release: pairs with the Acquire in `rest`.
+        WORD.store(RUNNING, Ordering::Release);
+        sys::futex_wake(&WORD, 1);
+    }
+}
+
+/// Starts the monitor's thread.
+pub fn start() -> Result<JoinHandle<()>, Errno> {
+    STOP.store(false, Ordering::Relaxed);
+    COARSE.store(timers::now(), Ordering::Relaxed);
+    sys::spawn_thread("zokor-monitor", 256 * 1024, Box::new(run)).map_err(|e| Errno::from(&e))
+}
+
+/// Ends the monitor's thread; the caller joins it.
+pub fn stop() {
+    STOP.store(true, Ordering::Relaxed);
+    // Release: pairs with the Acquire in `rest`, which then sees STOP.
+    WORD.store(2, Ordering::Release);
+    sys::futex_wake(&WORD, 1);
+}
+
+/// What the monitor remembers of a worker.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    slice: u32,
+    same: u32,
+}
+
+fn run() {
+    sys::block_signals();
+    let mut seen: Vec<Seen> = Vec::new();
+    let mut ticks = 0u32;
+    while !STOP.load(Ordering::Relaxed) {
+        if idle::active() == 0 {
+            rest(&mut seen);
+            continue;
+        }
+        sys::futex_wait(&WORD, RUNNING, timers::now() + TICK);
+        COARSE.store(timers::now(), Ordering::Relaxed);
+        tick(&mut seen);
+        ticks = ticks.wrapping_add(1);
+        if ticks % SCAVENGE == 0 {
+            stack::scavenge();
+            stack::overflow::reinstall_if_replaced();
+        }
+    }
+}
+
+/// All is idle: sleeps until a worker becomes active.
+fn rest(seen: &mut Vec<Seen>) {
+    if WORD.swap(RESTING, Ordering::Relaxed) == 2 {
+        return;
+    }
+    // SeqCst: RESTING before the look at the number of active workers; pairs with the idle lock, under which
+    // a worker becomes active before it looks at WORD.
+    fence(Ordering::SeqCst);
+    if idle::active() != 0 {
+        WORD.store(RUNNING, Ordering::Relaxed);
+        return;
+    }
+    let mut until = timers::now() + LAST_LOOK;
+    // Acquire: pairs with the Release in `work_began` and `stop`.
+    while WORD.load(Ordering::Acquire) == RESTING {
+        if sys::futex_wait(&WORD, RESTING, until) == sys::Wait::TimedOut {
+            stack::scavenge();
+            until = i64::MAX;
+        }
+    }
+    seen.clear();
+}
+
+fn tick(seen: &mut Vec<Seen>) {
+    seen.resize(table::len().max(seen.len()), Seen::default());
+    let asked = idle::ask_for_permit();
+    let overdue = timers::first_deadline() < coarse_now().saturating_sub(OVERDUE);
+    let mut wanted = asked || overdue || !INJECTOR.is_empty();
+    table::any(|w| {
+        wanted |= w.permitted.load(Ordering::Relaxed) && w.queue.has_work_hint();
+        false
+    });
+    let mut stuck: Option<&'static Worker> = None;
+    table::any(|w| {
+        if let Some(s) = seen.get_mut(w.index) {
+            if watch(w, s) >= PATIENCE {
+                stuck = Some(w);
+            }
+        }
+        false
+    });
+    if !wanted {
+        return;
+    }
+    if idle::may_wake() {
+        idle::wake_one();
+    } else if let Some(w) = stuck {
+        if idle::revoke(w) && !asked {
+            idle::wake_one();
+        }
+    }
+}
+
+/// Notes how long a worker has been in the same slice; asks it to end one that is used up.
+fn watch(w: &'static Worker, s: &mut Seen) -> u32 {
+    let slice = w.slice.load(Ordering::Relaxed);
+    if !w.permitted.load(Ordering::Relaxed) || slice != s.slice {
+        *s = Seen { slice, same: 0 };
+        return 0;
+    }
+    s.same += 1;
+    if s.same >= SLICE_TICKS {
+        w.attention.preempt();
+    }
+    s.same
+}

@@ -1,0 +1,532 @@
+//! A worker: one OS thread that runs goroutines, and everything that is private to it.
+//!
+//! *Where it sits*: layer 3. `sched::{park, ready, spawn}` act on the current worker; `find` fills it
+//! with work when it has none; `idle` decides whether it may run at all.
+//!
+//! # State
+//!
+//! The run queue is in three places: `next`, the goroutine that was readied last and continues the
+//! time slice of the one that readied it; `bound`, the started pinned goroutines of this thread, seen by
+//! nobody else; `queue`, all others, which thieves may take. `inbox` is where other threads put pinned
+//! goroutines of this worker.
+//!
+//! # Invariants
+//!
+//! * **K1** All `Cell`s and `UnsafeCell`s are touched by the owning thread only.
+//! * **K2** `current` is the goroutine whose stack the thread is on; null on the thread's own stack.
+//! * **K3** `prev` is the goroutine that was switched away from and whose `on_cpu` the context that
+//!   runs now has still to clear; null when there is none.
+//! * **K4** A worker runs goroutines only while it holds a permit (`idle`).
+
+use super::idle::Attention;
+use crate::arch::{self, Context};
+use crate::cell::{AtomicBool, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use crate::errno::Errno;
+use crate::goroutine::{State, G, PINNED, STARTED};
+use crate::inbox::Inbox;
+use crate::list::Fifo;
+use crate::queue::LocalQueue;
+use crate::rng::Rng;
+use crate::stack::Pool;
+use crate::{dump, goroutine::arena};
+use core::ptr::null_mut;
+use std::cell::{Cell, UnsafeCell};
+
+/// A goroutine that was readied takes the slot in front of the queue at most this often in a row.
+const MAX_HOPS: u32 = 64;
+/// Every so many decisions the worker looks at the sources it does not see on the fast path.
+const LOOK_AROUND: u32 = 32;
+/// Headers a worker takes from the arena, and keeps at most twice.
+const G_BATCH: usize = 128;
+
+/// See the module's text.
+#[repr(C, align(128))]
+pub struct Worker {
+    // -- the switch: owner only
+    /// K2.
+    pub current: Cell<*mut G>,
+    /// K3.
+    pub prev: Cell<*mut G>,
+    /// A goroutine chosen on a goroutine's stack for the loop to run.
+    pub pending: Cell<*mut G>,
+    /// The thread's own context while it runs a goroutine.
+    pub thread_ctx: UnsafeCell<Context>,
+    next_bound: Cell<*mut G>,
+    bound: UnsafeCell<Fifo<G>>,
+    tick: Cell<u32>,
+    hops: Cell<u32>,
+    /// Class of the host interpreter whose lock this thread may hold; 0: none.
+    pub held_class: Cell<u8>,
+    pools: UnsafeCell<Pools>,
+    /// Random choices of this worker.
+    pub rng: UnsafeCell<Rng>,
+    /// Wake-ups to leave out before the next attempt, see `sched::wake_for`.
+    pub wake_skip: Cell<u32>,
+    /// Counted in `idle::SEARCHING`.
+    pub searching: Cell<bool>,
+    /// Started pinned goroutines that belong to this thread.
+    pub homed: Cell<usize>,
+    /// The goroutine `run` waits for, on a runner; null before and after.
+    pub main_goroutine: Cell<*mut G>,
+    /// `lock_thread` calls of the running goroutine that are not undone.
+    pub exclusive_depth: Cell<u32>,
+    /// The exclusive goroutine was a migrating one and becomes so again.
+    pub exclusive_moves: Cell<bool>,
+    /// Declared blocking sections nest.
+    pub block_depth: Cell<u32>,
+    // -- shared
+    /// Stealable goroutines.
+    pub queue: LocalQueue<G>,
+    /// Pinned goroutines readied by other threads.
+    pub inbox: Inbox<G>,
+    /// Things the monitor or the idle set want of this worker; polled at every scheduling decision.
+    pub attention: Attention,
+    /// Number of the present time slice; the monitor sees whether it goes on for long.
+    pub slice: AtomicU32,
+    /// Futex word: see `idle`.
+    pub word: AtomicU32,
+    /// Holds a permit. Changed under the idle lock.
+    pub permitted: AtomicBool,
+    /// How the `run` this worker serves stands.
+    pub main_done: MainState,
+    /// Its thread serves it now: what is in its inbox will run.
+    pub served: AtomicBool,
+    /// In a declared blocking section.
+    pub in_block: AtomicBool,
+    /// Whoever woke it counted it in `idle::SEARCHING`.
+    pub woken_to_search: AtomicBool,
+    /// Serves one exclusive goroutine only: takes no work of others.
+    pub exclusive: AtomicBool,
+    /// Position in the table of workers, and timer shard.
+    pub index: usize,
+    /// Statistics, written by the owner.
+    pub stats: Counters,
+    /// Serves the thread that called `run`.
+    pub is_runner: bool,
+}
+
+/// Whether the main goroutine of a `run` still goes on.
+pub struct MainState(AtomicU8);
+
+impl MainState {
+    const fn new() -> MainState {
+        MainState(AtomicU8::new(0))
+    }
+    /// A new `run` begins.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+    /// Main returned.
+    pub fn set_done(&self) {
+        self.0.store(1, Ordering::Relaxed);
+    }
+    /// Nothing could ever run again. Published by waking the worker.
+    pub fn set_deadlocked(&self) {
+        self.0.store(2, Ordering::Relaxed);
+    }
+    /// Either of them.
+    pub fn is_over(&self) -> bool {
+        self.0.load(Ordering::Relaxed) != 0
+    }
+    /// The second of them.
+    pub fn is_deadlocked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 2
+    }
+}
+
+/// What a worker counts. Read by anybody, a little late.
+#[derive(Default)]
+pub struct Counters {
+    /// Goroutines it started.
+    pub created: AtomicU64,
+    /// Goroutines it saw end.
+    pub finished: AtomicU64,
+    /// Switches into a goroutine.
+    pub switches: AtomicU64,
+    /// Successful thefts.
+    pub steals: AtomicU64,
+    /// Goroutines parked.
+    pub parks: AtomicU64,
+}
+
+/// Adds one to a counter of which the caller is the only writer.
+#[inline(always)]
+pub fn bump(c: &AtomicU64) {
+    c.store(c.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+struct Pools {
+    stacks: Pool,
+    free: *mut G,
+    free_len: usize,
+    next_id: u64,
+    last_id: u64,
+}
+
+// SAFETY: by K1 the unsynchronised fields are used by the owning thread only; all others are atomics
+// or types that synchronise themselves.
+unsafe impl Sync for Worker {}
+// SAFETY: a worker is created by one thread and then owned by another, before it runs.
+unsafe impl Send for Worker {}
+
+/// The worker of the calling OS thread, if it is one. Never kept across a switch.
+#[inline(always)]
+pub fn current() -> Option<&'static Worker> {
+    let p: *const Worker = arch::tls_get().cast();
+    // SAFETY: only `bind` and `unbind` set the word, to a worker that lives until shutdown has joined
+    // its thread.
+    unsafe { p.as_ref() }
+}
+
+impl Worker {
+    /// A worker that owns nothing yet.
+    pub fn new(index: usize, is_runner: bool) -> Worker {
+        Worker {
+            current: Cell::new(null_mut()),
+            prev: Cell::new(null_mut()),
+            pending: Cell::new(null_mut()),
+            thread_ctx: UnsafeCell::new(Context::empty()),
+            next_bound: Cell::new(null_mut()),
+            bound: UnsafeCell::new(Fifo::new()),
+            tick: Cell::new(0),
+            hops: Cell::new(0),
+            held_class: Cell::new(0),
+            pools: UnsafeCell::new(Pools {
+                stacks: Pool::new(),
+                free: null_mut(),
+                free_len: 0,
+                next_id: 0,
+                last_id: 0,
+            }),
+            rng: UnsafeCell::new(Rng::new(super::seed(index))),
+            wake_skip: Cell::new(0),
+            searching: Cell::new(false),
+            homed: Cell::new(0),
+            main_goroutine: Cell::new(null_mut()),
+            exclusive_depth: Cell::new(0),
+            exclusive_moves: Cell::new(false),
+            block_depth: Cell::new(0),
+            main_done: MainState::new(),
+            woken_to_search: AtomicBool::new(false),
+            queue: LocalQueue::new(),
+            inbox: Inbox::new(),
+            attention: Attention::new(),
+            slice: AtomicU32::new(0),
+            word: AtomicU32::new(0),
+            permitted: AtomicBool::new(false),
+            served: AtomicBool::new(false),
+            in_block: AtomicBool::new(false),
+            exclusive: AtomicBool::new(false),
+            index,
+            stats: Counters::default(),
+            is_runner,
+        }
+    }
+
+    /// Makes the calling thread this worker's thread.
+    pub fn bind(&'static self) {
+        arch::tls_set((&raw const *self).cast_mut().cast());
+    }
+
+    /// The calling thread is no worker any more.
+    pub fn unbind(&self) {
+        arch::tls_set(null_mut());
+    }
+
+    /// Whether the calling thread is this worker's.
+    #[inline(always)]
+    pub fn is_mine(&self) -> bool {
+        core::ptr::eq(arch::tls_get().cast(), self)
+    }
+
+    // ---- headers, ids and stacks ------------------------------------------------------------
+
+    /// A header to start a goroutine with.
+    #[inline(always)]
+    pub fn take_g(&self) -> Result<*mut G, Errno> {
+        // SAFETY: K1; no reference into the pools is alive here.
+        let p = unsafe { &mut *self.pools.get() };
+        if p.free.is_null() {
+            let (head, n) = arena::take(G_BATCH)?;
+            p.free = head;
+            p.free_len = n;
+        }
+        let g = p.free;
+        // SAFETY: free headers are ours (G1).
+        p.free = unsafe { *(*g).link.get() };
+        p.free_len -= 1;
+        Ok(g)
+    }
+
+    /// Puts a header nobody refers to any more back.
+    #[inline(always)]
+    pub fn give_g(&self, g: *mut G) {
+        // SAFETY: K1; the caller owns g (G1).
+        unsafe {
+            let p = &mut *self.pools.get();
+            *(*g).link.get() = p.free;
+            p.free = g;
+            p.free_len += 1;
+            if p.free_len >= 2 * G_BATCH {
+                self.spill_headers(G_BATCH);
+            }
+        }
+    }
+
+    #[cold]
+    fn spill_headers(&self, n: usize) {
+        // SAFETY: K1; the chain below is free headers of ours (G1), n of them at least.
+        unsafe {
+            let p = &mut *self.pools.get();
+            let head = p.free;
+            let mut tail = head;
+            for _ in 1..n {
+                tail = *(*tail).link.get();
+            }
+            p.free = *(*tail).link.get();
+            p.free_len -= n;
+            arena::give(head, tail, n);
+        }
+    }
+
+    /// Gives pooled headers and stacks back; the worker is about to sleep for long or to end.
+    pub fn flush_pools(&self) {
+        // SAFETY: K1.
+        let p = unsafe { &mut *self.pools.get() };
+        p.stacks.flush();
+        let n = p.free_len;
+        if n > 0 {
+            self.spill_headers(n);
+        }
+    }
+
+    /// The next goroutine number.
+    #[inline(always)]
+    pub fn next_id(&self) -> u64 {
+        // SAFETY: K1.
+        let p = unsafe { &mut *self.pools.get() };
+        if p.next_id == p.last_id {
+            p.next_id = super::take_ids(super::ID_BATCH);
+            p.last_id = p.next_id + super::ID_BATCH;
+        }
+        let id = p.next_id;
+        p.next_id += 1;
+        id
+    }
+
+    /// Takes the stack of a finished goroutine back. The thread may still be on it: only this worker
+    /// takes from the pool, and the next owner's frames are not written before the switch.
+    #[inline(always)]
+    pub fn give_stack(&self, g: *mut G) {
+        // SAFETY: K1; g has ended, so nobody else refers to its stack.
+        unsafe {
+            let s = (*g).stack.replace(crate::stack::Stack::none());
+            (*self.pools.get()).stacks.put(s);
+        }
+    }
+
+    // ---- running a goroutine ----------------------------------------------------------------
+
+    /// Prepares `g` to be switched to: a stack and a first frame if it has not run before.
+    #[inline(always)]
+    pub unsafe fn make_ready_to_run(&self, g: *mut G) {
+        // SAFETY: the caller took g out of a queue, so it owns it (G1); K1 for the pool.
+        unsafe {
+            if !(*g).has(STARTED) {
+                self.first_run(g);
+            }
+            (*g).on_cpu.store(true, Ordering::Relaxed); // G2: ours since we own g; cleared with Release
+            (*g).set_state(State::Running);
+        }
+        self.current.set(g);
+        bump(&self.stats.switches);
+    }
+
+    /// Gives a goroutine that has not run its stack and first frame, so that it can only run on this thread.
+    ///
+    /// # Safety
+    /// The caller owns the fresh pinned header (G1), and the calling thread is this worker's.
+    pub unsafe fn make_bound(&self, g: *mut G) {
+        // SAFETY: by the caller.
+        unsafe { self.first_run(g) };
+    }
+
+    #[inline]
+    unsafe fn first_run(&self, g: *mut G) {
+        // SAFETY: as above; the new stack is exclusively ours and its top is aligned by `Stack::top`.
+        unsafe {
+            if (*g).stack.get().is_none() {
+                match (*self.pools.get()).stacks.get() {
+                    Ok(s) => (*g).stack.set(s),
+                    Err(e) => dump::fatal_errno("cannot map a goroutine's stack", Errno(e.0)),
+                }
+            }
+            let top = (*g).stack.get().top();
+            (*(*g).ctx.get()).init(top, super::first_frame, g.cast());
+            (*g).set_flags(STARTED);
+            if (*g).has(PINNED) {
+                // Relaxed: `home` travels with g through the queue that hands it on (G3).
+                (*g).home.store((&raw const *self).cast_mut().cast(), Ordering::Relaxed);
+                self.homed.set(self.homed.get() + 1);
+            }
+        }
+    }
+
+    /// Completes the switch that led to the context running now (K3).
+    #[inline(always)]
+    pub fn finish_switch(&self) {
+        let p = self.prev.get();
+        if !p.is_null() {
+            // Release: pairs with the Acquire load by whoever resumes p; p's saved context and its
+            // stack are complete now.
+            // SAFETY: headers stay mapped; until on_cpu is false nobody recycles p.
+            unsafe { (*p).on_cpu.store(false, Ordering::Release) };
+        }
+    }
+
+    // ---- the queues -------------------------------------------------------------------------
+
+    /// Queues a goroutine that became ready, in front of all others.
+    #[inline(always)]
+    pub unsafe fn push_next(&self, g: *mut G) {
+        // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
+        unsafe {
+            if (*g).is_bound() {
+                let old = self.next_bound.replace(g);
+                if !old.is_null() {
+                    (*self.bound.get()).push_back(old);
+                }
+            } else {
+                self.queue.owner(|q| {
+                    let old = q.set_next(g);
+                    if !old.is_null() {
+                        q.push_back(old);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Queues a goroutine behind all others.
+    #[inline(always)]
+    pub unsafe fn push_back(&self, g: *mut G) {
+        // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
+        unsafe {
+            if (*g).is_bound() {
+                (*self.bound.get()).push_back(g);
+            } else {
+                self.queue.owner(|q| q.push_back(g));
+            }
+        }
+    }
+
+    /// Takes what other threads have put into the inbox.
+    pub fn drain_inbox(&self) {
+        if self.inbox.is_empty() {
+            return;
+        }
+        // SAFETY: K1; the inbox's goroutines are pinned to this worker.
+        unsafe {
+            let chain = self.inbox.take_all();
+            (*self.bound.get()).append_all(chain);
+        }
+    }
+
+    /// Whether started pinned goroutines wait to run on this thread.
+    pub fn has_bound_work(&self) -> bool {
+        // SAFETY: K1.
+        let bound = unsafe { &*self.bound.get() };
+        !self.next_bound.get().is_null() || !bound.is_empty() || !self.inbox.is_empty()
+    }
+
+    /// The next goroutine to run; null: the loop has to look further.
+    ///
+    /// The slot in front continues the slice of whoever filled it, so it is honoured only `MAX_HOPS` times
+    /// in a row: a pair that wakes only each other cannot keep the queue waiting.
+    #[inline(always)]
+    pub fn pick(&self) -> *mut G {
+        let t = self.tick.get().wrapping_add(1);
+        self.tick.set(t);
+        if t % LOOK_AROUND == 0 || self.attention.any() {
+            return self.pick_slow();
+        }
+        self.pick_local()
+    }
+
+    /// The same without a look around: null means that no queue of this worker holds anything.
+    #[inline(always)]
+    pub fn pick_local(&self) -> *mut G {
+        let hops = self.hops.get();
+        if hops < MAX_HOPS {
+            let g = self.next_bound.get();
+            if !g.is_null() {
+                self.next_bound.set(null_mut());
+                self.hops.set(hops + 1);
+                return g;
+            }
+        }
+        // SAFETY: K1: only the owner calls pick.
+        unsafe {
+            let bound = &mut *self.bound.get();
+            let bound_first = self.tick.get() & 1 == 0 && !bound.is_empty();
+            let (g, was_next) = self.queue.owner(|q| {
+                if hops < MAX_HOPS && !q.next.is_null() {
+                    return (q.take_next(), true);
+                }
+                (if bound_first { null_mut() } else { q.pop_front() }, false)
+            });
+            if was_next {
+                self.hops.set(hops + 1);
+                return g;
+            }
+            self.new_slice();
+            if !g.is_null() {
+                return g;
+            }
+            if !bound.is_empty() {
+                return bound.pop_front();
+            }
+        }
+        self.pick_last()
+    }
+
+    /// The queues are empty: what is left is the slot in front, whose hops were used up.
+    #[inline(always)]
+    fn pick_last(&self) -> *mut G {
+        let g = self.next_bound.replace(null_mut());
+        if !g.is_null() {
+            return g;
+        }
+        // SAFETY: K1.
+        unsafe { self.queue.owner(|q| q.take_next()) }
+    }
+
+    #[inline(always)]
+    fn new_slice(&self) {
+        self.hops.set(0);
+        self.slice.store(self.slice.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// The look around: other sources get their turn, so that none starves.
+    #[cold]
+    fn pick_slow(&self) -> *mut G {
+        if self.attention.needs_loop() || super::timers::due_somewhere(self.index) {
+            return null_mut();
+        }
+        if self.attention.take_preempt() {
+            self.hops.set(MAX_HOPS);
+        }
+        self.drain_inbox();
+        let g = super::INJECTOR.pop();
+        if !g.is_null() {
+            self.new_slice();
+            return g;
+        }
+        self.pick_local()
+    }
+
+    /// Begins a new slice with whatever is queued, not with the slot in front.
+    pub fn end_slice(&self) {
+        self.hops.set(MAX_HOPS);
+    }
+}
