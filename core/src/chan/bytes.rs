@@ -1,0 +1,261 @@
+//! Channels of values whose size is known at run time: what `zk_chan` is, and what Python's `Chan` holds.
+//!
+//! *Where it sits*: layer 4, a thin dress over `core`. The checks a C caller needs are here, not in the algorithm.
+
+use super::core::{Core, Error, Header, NOWAIT};
+use super::ring::{ByteRing, NoRing, Ring};
+use super::source::Source;
+use crate::runtime;
+use core::ffi::c_void;
+use std::sync::Arc;
+
+/// Called with each value that was sent and that nobody received, and the user's word.
+pub type DropFn = unsafe extern "C-unwind" fn(*mut u8, *mut c_void);
+
+/// How a byte channel is made.
+pub struct ByteChanOpts {
+    /// Bytes of a value.
+    pub elem_size: usize,
+    /// Values the buffer holds; 0: sender and receiver meet.
+    pub capacity: usize,
+    /// For values whose send succeeded and that nobody received, or that were received into nothing.
+    pub drop: Option<DropFn>,
+    /// Passed to `drop`.
+    pub user: *mut c_void,
+    /// Shown in dumps.
+    pub name: Option<String>,
+}
+
+impl Default for ByteChanOpts {
+    fn default() -> ByteChanOpts {
+        ByteChanOpts { elem_size: 0, capacity: 0, drop: None, user: core::ptr::null_mut(), name: None }
+    }
+}
+
+/// A channel of byte values.
+pub struct ByteChan {
+    core: Core<ByteRing>,
+    elem_size: usize,
+    drop: Option<DropFn>,
+    user: *mut c_void,
+    name: Option<String>,
+}
+
+// SAFETY: the core synchronises itself; `drop` and `user` are promised to be usable from any thread.
+unsafe impl Send for ByteChan {}
+// SAFETY: as above.
+unsafe impl Sync for ByteChan {}
+
+/// A scratch value on the stack, for receiving into nothing.
+const SCRATCH: usize = 256;
+
+impl ByteChan {
+    /// A new channel.
+    ///
+    /// # Errors
+    /// `Invalid` for a size beyond what memory can hold, `NoMemory`.
+    pub fn new(o: ByteChanOpts) -> Result<Arc<ByteChan>, Error> {
+        Self::build(o, None)
+    }
+
+    /// The channel of a timer: its values are the due times, as `i64`.
+    pub fn timer(when: i64, period: i64) -> Result<Arc<ByteChan>, Error> {
+        unsafe fn emit(when: i64, dst: *mut u8) {
+            // SAFETY: dst has room for the 8 bytes of the channel's value.
+            unsafe { dst.cast::<i64>().write_unaligned(when) };
+        }
+        let o = ByteChanOpts { elem_size: 8, ..ByteChanOpts::default() };
+        Self::build(o, Some(Box::new(Source::new(when, period, emit))))
+    }
+
+    fn build(o: ByteChanOpts, source: Option<Box<Source>>) -> Result<Arc<ByteChan>, Error> {
+        let ring = ByteRing::new(o.elem_size, o.capacity).map_err(|e| match e {
+            NoRing::Absurd => Error::Invalid,
+            NoRing::OutOfMemory => Error::NoMemory,
+        })?;
+        Ok(Arc::new(ByteChan {
+            core: Core::new(ring, source),
+            elem_size: o.elem_size,
+            drop: o.drop,
+            user: o.user,
+            name: o.name,
+        }))
+    }
+
+    /// What select works on.
+    #[inline(always)]
+    pub fn header(&self) -> &Header {
+        self.core.header()
+    }
+
+    /// Bytes of a value.
+    #[inline(always)]
+    pub fn elem_size(&self) -> usize {
+        self.elem_size
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Values in the buffer. A snapshot.
+    pub fn len(&self) -> usize {
+        self.core.header().len()
+    }
+
+    /// Whether the buffer is empty. A snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Size of the buffer.
+    pub fn cap(&self) -> usize {
+        self.core.cap().unwrap_or(usize::MAX)
+    }
+
+    /// Whether it is closed. A snapshot.
+    pub fn is_closed(&self) -> bool {
+        self.core.header().is_closed()
+    }
+
+    /// Whether its values come from a timer: then it can be neither sent to nor closed.
+    pub fn is_timer(&self) -> bool {
+        self.core.header().source().is_some()
+    }
+
+    /// Refuses what cannot work: in a forked child or after shutdown, and waiting on a helper thread.
+    #[inline(always)]
+    fn check(&self, deadline: i64) -> Result<(), Error> {
+        if runtime::is_down() {
+            return Err(Error::Shutdown);
+        }
+        if deadline != NOWAIT && crate::sched::worker::current().is_none() && crate::sched::in_helper() {
+            return Err(Error::Perm);
+        }
+        Ok(())
+    }
+
+    /// Copies a value in.
+    ///
+    /// # Errors
+    /// `Closed`, `TimedOut`, `WouldBlock`, `Cancelled`, `Shutdown`; `Perm` on a timer's channel or on a helper thread.
+    ///
+    /// # Safety
+    /// `elem` points to `elem_size` readable bytes that stay unchanged until the call returns.
+    #[inline]
+    pub unsafe fn send(&self, elem: *const u8, deadline: i64) -> Result<(), Error> {
+        self.check(deadline)?;
+        if self.is_timer() {
+            return Err(Error::Perm);
+        }
+        // SAFETY: by the caller.
+        unsafe { self.core.send(elem, deadline) }
+    }
+
+    /// Copies a value out; null `elem` discards it. Closed and drained: zeroes `elem`.
+    ///
+    /// # Errors
+    /// `Closed`, `TimedOut`, `WouldBlock`, `Cancelled`, `Shutdown`; `Perm` on a helper thread.
+    ///
+    /// # Safety
+    /// `elem` is null or points to `elem_size` writable bytes that are not used until the call returns.
+    #[inline]
+    pub unsafe fn recv(&self, elem: *mut u8, deadline: i64) -> Result<(), Error> {
+        self.check(deadline)?;
+        if elem.is_null() && self.drop.is_some() {
+            // SAFETY: by the caller.
+            return unsafe { self.recv_and_drop(deadline) };
+        }
+        // SAFETY: by the caller; a null elem takes nothing, and there is nothing to drop.
+        let r = unsafe { self.core.recv(elem, deadline) };
+        if r == Err(Error::Closed) && !elem.is_null() {
+            // SAFETY: by the caller.
+            unsafe { elem.write_bytes(0, self.elem_size) };
+        }
+        r
+    }
+
+    #[cold]
+    unsafe fn recv_and_drop(&self, deadline: i64) -> Result<(), Error> {
+        let mut small = [0u128; SCRATCH / 16];
+        let mut large = Vec::new();
+        let p: *mut u8 = if self.elem_size <= SCRATCH {
+            small.as_mut_ptr().cast()
+        } else {
+            large.resize(self.elem_size.div_ceil(16), 0u128);
+            large.as_mut_ptr().cast()
+        };
+        // SAFETY: p has room for a value.
+        unsafe {
+            self.core.recv(p, deadline)?;
+            self.drop_value(p);
+        }
+        Ok(())
+    }
+
+    /// Calls the drop function on a value that is not needed.
+    ///
+    /// # Safety
+    /// `p` points to a value that is the caller's.
+    pub unsafe fn drop_value(&self, p: *mut u8) {
+        if let Some(f) = self.drop {
+            // SAFETY: by the caller, and whoever made the channel vouches for the function.
+            unsafe { f(p, self.user) };
+        }
+    }
+
+    /// Whether values received into nothing have to be dropped.
+    pub fn has_drop(&self) -> bool {
+        self.drop.is_some()
+    }
+
+    /// Closes the channel.
+    ///
+    /// # Errors
+    /// `Closed` if it was before; `Perm` on a timer's channel; `Shutdown`.
+    pub fn close(&self) -> Result<(), Error> {
+        if runtime::is_down() {
+            return Err(Error::Shutdown);
+        }
+        if self.is_timer() {
+            return Err(Error::Perm);
+        }
+        if self.core.header().close() {
+            Ok(())
+        } else {
+            Err(Error::Closed)
+        }
+    }
+
+    /// Shows each buffered value, oldest first, under the channel's lock: `f` must not call back.
+    pub fn each_buffered(&self, f: &mut dyn FnMut(*const u8)) {
+        let h = self.core.header();
+        h.lock().lock();
+        // SAFETY: the lock is held.
+        unsafe {
+            let ring = self.core.ring();
+            for i in 0..ring.len() {
+                f(ring.peek(i));
+            }
+            h.lock().unlock();
+        }
+    }
+}
+
+impl Drop for ByteChan {
+    fn drop(&mut self) {
+        if self.drop.is_none() {
+            return;
+        }
+        let mut large = vec![0u128; self.elem_size.div_ceil(16).max(1)];
+        let p: *mut u8 = large.as_mut_ptr().cast();
+        // SAFETY: nobody else refers to the channel; p has room for a value.
+        unsafe {
+            while self.core.ring().len() > 0 {
+                self.core.ring().pop(p);
+                self.drop_value(p);
+            }
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! Send, receive and close: one algorithm for all channels.
+//!
+//! *Where it sits*: layer 4. Calls `ring` for the values, `wait` for who waits, and the scheduler's verbs. Called by
+//! `Chan<T>` (Rust), `ByteChan` (C, Python) and `select`, which drives several channels through their [`Header`]s.
+//!
+//! # State
+//!
+//! Under one lock: the buffer, a queue of waiting receivers, a queue of waiting senders, and whether the channel is
+//! closed. Every wait, plain or select, is a node in one of the two queues, in order of arrival.
+//!
+//! # Invariants
+//!
+//! * **C1** Values in the buffer ⇒ no receiver waits; a free slot ⇒ no sender waits (except claimed nodes that
+//!   their owners have not removed yet, W4). An unbuffered channel has waiters on at most one side, except a select
+//!   that waits on both.
+//! * **C2** A sender that finds a receiver hands the value over directly, also on a buffered channel (C-08); a
+//!   receiver that takes from a full buffer moves the first waiting sender's value into the freed slot (C-10). So values
+//!   are received in the order of their sends, and nobody steals what was promised (C-09).
+//! * **C3** Once closed, always closed; the queues are empty from then on.
+//! * **C4** Every value has one owner: the sender until the operation succeeded, then the ring or the receiver.
+//! * **C5** User code (drop, clone, callbacks) never runs under the lock, and nobody parks under it.
+//! * **C6** `len`, `waiting` and `closed` mirror the state under the lock; they are written under it.
+//!
+//! # Orderings
+//!
+//! The lock orders everything but the mirrors of C6. Those are Relaxed stores; who reads them without the lock
+//! only decides that there was an instant at which the operation was not possible (C-23).
+
+use super::ring::Ring;
+use super::source::Source;
+use crate::cell::{AtomicBool, AtomicUsize, Ordering};
+use crate::errno::Errno;
+use crate::goroutine::Reason;
+use crate::list::List;
+use crate::sched::{self, timers};
+use crate::sys::RawLock;
+use crate::wait::{Node, Outcome, Waiter};
+use std::cell::UnsafeCell;
+
+/// Waits for ever.
+pub const FOREVER: i64 = i64::MAX;
+/// Does not wait.
+pub const NOWAIT: i64 = 0;
+
+/// Why an operation did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The channel is closed (for a receive: and drained).
+    Closed,
+    /// The deadline passed first.
+    TimedOut,
+    /// It would have had to wait.
+    WouldBlock,
+    /// The goroutine was cancelled.
+    Cancelled,
+    /// A signal interrupted the host's main goroutine.
+    Interrupted,
+    /// Nothing could ever run again.
+    Deadlock,
+    /// An argument makes no sense.
+    Invalid,
+    /// There is no memory for it.
+    NoMemory,
+    /// The element size does not match the channel.
+    MsgSize,
+    /// The resource is in use.
+    Busy,
+    /// Not allowed from here.
+    Perm,
+    /// The goroutine panicked.
+    Panic,
+    /// The runtime is shut down, or this is a forked child.
+    Shutdown,
+    /// Not supported on this platform.
+    NotSup,
+    /// A configured limit is reached.
+    Limit,
+    /// What the operating system said.
+    Os(Errno),
+}
+
+impl From<Outcome> for Error {
+    fn from(o: Outcome) -> Error {
+        match o {
+            Outcome::Peer => Error::Closed,
+            Outcome::TimedOut => Error::TimedOut,
+            Outcome::Cancelled => Error::Cancelled,
+            Outcome::Interrupted => Error::Interrupted,
+            Outcome::Deadlock => Error::Deadlock,
+        }
+    }
+}
+
+/// What select needs of a channel whose type it does not know.
+pub struct VTable {
+    /// Tries to send under the lock.
+    pub send: unsafe fn(&Header, *const u8) -> Step,
+    /// Tries to receive under the lock.
+    pub recv: unsafe fn(&Header, *mut u8) -> Step,
+    /// Whether a send could proceed now, under the lock.
+    pub can_send: unsafe fn(&Header) -> bool,
+    /// Whether a receive could proceed now, under the lock.
+    pub can_recv: unsafe fn(&Header) -> bool,
+}
+
+/// What a try under the lock came to.
+#[derive(Clone, Copy)]
+pub enum Step {
+    /// Done; somebody may have to be readied after the lock is released.
+    Done(*const Waiter),
+    /// The channel is closed.
+    Closed,
+    /// Not possible now.
+    Wait,
+}
+
+/// The part of a channel that does not depend on the type of its values.
+pub struct Header {
+    lock: RawLock,
+    closed: AtomicBool,
+    len: AtomicUsize,
+    waiting: AtomicUsize,
+    recvq: UnsafeCell<List<Node>>,
+    sendq: UnsafeCell<List<Node>>,
+    vtable: &'static VTable,
+    source: Option<Box<Source>>,
+}
+
+/// A channel: header and buffer.
+#[repr(C)]
+pub struct Core<R: Ring> {
+    header: Header,
+    ring: UnsafeCell<R>,
+}
+
+// SAFETY: all fields behind UnsafeCell are used under the lock only; values cross threads, hence R: Send.
+unsafe impl<R: Ring + Send> Sync for Core<R> {}
+// SAFETY: as above.
+unsafe impl<R: Ring + Send> Send for Core<R> {}
+
+impl Header {
+    fn new(vtable: &'static VTable, source: Option<Box<Source>>) -> Header {
+        Header {
+            lock: RawLock::new(),
+            closed: AtomicBool::new(false),
+            len: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            recvq: UnsafeCell::new(List::new()),
+            sendq: UnsafeCell::new(List::new()),
+            vtable,
+            source,
+        }
+    }
+
+    /// The channel's lock. Rank `Chan`; select takes several in address order.
+    #[inline(always)]
+    pub fn lock(&self) -> &RawLock {
+        &self.lock
+    }
+
+    /// The operations of its type.
+    #[inline(always)]
+    pub fn vtable(&self) -> &'static VTable {
+        self.vtable
+    }
+
+    /// The timer that feeds it, if it is a timer's channel.
+    #[inline(always)]
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_deref()
+    }
+
+    /// Whether it is closed. A snapshot.
+    #[inline(always)]
+    pub fn is_closed(&self) -> bool {
+        // Acquire: pairs with the Release in `close`: what was done before it is visible.
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Values in the buffer. A snapshot.
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether there was an instant, just now, at which a receive was not possible (C-23): one look without
+    /// the lock, first at what it needs, then at `closed`, which never goes back.
+    #[inline(always)]
+    fn surely_empty(&self) -> bool {
+        self.source.is_none() && self.len() == 0 && self.waiting.load(Ordering::Relaxed) == 0 && !self.is_closed()
+    }
+
+    /// Queues a node as receiver or sender.
+    ///
+    /// # Safety
+    /// The lock is held; the node is filled in and in no queue.
+    pub unsafe fn enqueue(&self, node: *mut Node, sends: bool) {
+        // SAFETY: the lock is held.
+        unsafe {
+            if sends {
+                (*self.sendq.get()).push_back(node);
+                self.waiting.store(self.waiting.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            // C6
+            } else {
+                let q = &mut *self.recvq.get();
+                if let (Some(s), true) = (self.source(), q.is_empty()) {
+                    s.arm(self);
+                }
+                q.push_back(node);
+            }
+        }
+    }
+
+    /// Removes a node that may still be queued.
+    ///
+    /// # Safety
+    /// The lock is held; the node was queued on this channel on this side.
+    pub unsafe fn dequeue(&self, node: *mut Node, sends: bool) {
+        // SAFETY: the lock is held.
+        unsafe {
+            if sends {
+                if (*self.sendq.get()).remove_if_linked(node) {
+                    self.left_sendq();
+                }
+            } else {
+                let q = &mut *self.recvq.get();
+                if q.remove_if_linked(node) && q.is_empty() {
+                    if let Some(s) = self.source() {
+                        s.disarm();
+                    }
+                }
+            }
+        }
+    }
+
+    fn left_sendq(&self) {
+        self.waiting.store(self.waiting.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        // C6
+    }
+
+    /// Takes the first receiver whose claim is won; those who only look are told and left out.
+    ///
+    /// # Safety
+    /// The lock is held.
+    #[inline(always)]
+    pub(super) unsafe fn claim_receiver(&self) -> Option<*mut Node> {
+        // SAFETY: the lock is held.
+        unsafe {
+            let q = &mut *self.recvq.get();
+            while !q.is_empty() {
+                let n = q.pop_front();
+                if Node::claim(n) {
+                    if !(*n).peek {
+                        return Some(n);
+                    }
+                    (*n).ok = true;
+                    sched::ready((*n).waiter);
+                }
+            }
+            None
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn claim_sender(&self) -> Option<*mut Node> {
+        // SAFETY: the lock is held.
+        unsafe {
+            let q = &mut *self.sendq.get();
+            while !q.is_empty() {
+                let n = q.pop_front();
+                self.left_sendq();
+                if Node::claim(n) {
+                    if !(*n).peek {
+                        return Some(n);
+                    }
+                    (*n).ok = true;
+                    sched::ready((*n).waiter);
+                }
+            }
+            None
+        }
+    }
+
+    /// Whether anybody waits for a value.
+    ///
+    /// # Safety
+    /// The lock is held.
+    pub(super) unsafe fn receivers_wait(&self) -> bool {
+        // SAFETY: by the caller.
+        unsafe { !(*self.recvq.get()).is_empty() }
+    }
+
+    /// Closes the channel: every waiter of either side is told. False if it was closed before.
+    pub fn close(&self) -> bool {
+        self.lock.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            // SAFETY: we hold it.
+            unsafe { self.lock.unlock() };
+            return false;
+        }
+        // Release: pairs with the Acquire in `is_closed`.
+        self.closed.store(true, Ordering::Release);
+        let mut told: List<Node> = List::new();
+        // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied (W3).
+        unsafe {
+            for q in [self.recvq.get(), self.sendq.get()] {
+                while !(*q).is_empty() {
+                    let n = (*q).pop_front();
+                    if Node::claim(n) {
+                        (*n).ok = false;
+                        told.push_back(n);
+                    }
+                }
+            }
+            self.waiting.store(0, Ordering::Relaxed); // C6
+            if let Some(s) = self.source() {
+                s.disarm();
+            }
+            self.lock.unlock();
+            while !told.is_empty() {
+                let n = told.pop_front();
+                sched::ready((*n).waiter);
+            }
+        }
+        true
+    }
+}
+
+impl<R: Ring> Core<R> {
+    const VTABLE: VTable = VTable {
+        // SAFETY: h is the header of a Core<R>, whose lock the caller holds.
+        send: |h, p| unsafe { Self::of(h).try_send_locked(p) },
+        // SAFETY: as above.
+        recv: |h, p| unsafe { Self::of(h).try_recv_locked(p) },
+        // SAFETY: as above.
+        can_send: |h| unsafe { Self::of(h).can_send_locked() },
+        // SAFETY: as above.
+        can_recv: |h| unsafe { Self::of(h).can_recv_locked() },
+    };
+
+    /// A channel over `ring`; fed by `source` if it is a timer's.
+    pub fn new(ring: R, source: Option<Box<Source>>) -> Core<R> {
+        Core { header: Header::new(&Self::VTABLE, source), ring: UnsafeCell::new(ring) }
+    }
+
+    /// The type-independent part.
+    #[inline(always)]
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    #[inline(always)]
+    unsafe fn of(h: &Header) -> &Core<R> {
+        // SAFETY: the header is the first field of a repr(C) Core<R>, by the caller.
+        unsafe { &*(&raw const *h).cast::<Core<R>>() }
+    }
+
+    /// The buffer.
+    ///
+    /// # Safety
+    /// The lock is held.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn ring(&self) -> &mut R {
+        // SAFETY: by the caller nobody else uses it.
+        unsafe { &mut *self.ring.get() }
+    }
+
+    /// What the limit of the buffer is. Fixed at creation.
+    #[inline(always)]
+    pub fn cap(&self) -> Option<usize> {
+        // SAFETY: the limit never changes.
+        unsafe { (*self.ring.get()).cap() }
+    }
+
+    /// All buffered values were taken out: whoever waits to send comes next.
+    ///
+    /// # Safety
+    /// The lock is held. Only on a closed channel, where no sender waits (C3).
+    pub unsafe fn emptied(&self) {
+        // SAFETY: by the caller.
+        unsafe { self.note_len() };
+    }
+
+    #[inline(always)]
+    unsafe fn note_len(&self) {
+        // SAFETY: the lock is held.
+        let n = unsafe { self.ring().len() };
+        self.header.len.store(n, Ordering::Relaxed); // C6
+    }
+
+    #[inline(always)]
+    unsafe fn try_send_locked(&self, src: *const u8) -> Step {
+        let h = &self.header;
+        // SAFETY: the lock is held; a claimed receiver's slot is ours until it is readied (W3).
+        unsafe {
+            if h.closed.load(Ordering::Relaxed) {
+                return Step::Closed;
+            }
+            if let Some(n) = h.claim_receiver() {
+                self.ring().transfer(src, (*n).elem);
+                (*n).ok = true;
+                return Step::Done((*n).waiter);
+            }
+            if self.ring().has_room() {
+                self.ring().push(src);
+                self.note_len();
+                return Step::Done(core::ptr::null());
+            }
+            Step::Wait
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn try_recv_locked(&self, dst: *mut u8) -> Step {
+        let h = &self.header;
+        // SAFETY: the lock is held; a claimed sender's value is ours to move (C4, W3).
+        unsafe {
+            if self.ring().len() > 0 {
+                self.ring().pop(dst);
+                let mut woken = core::ptr::null();
+                if let Some(n) = h.claim_sender() {
+                    self.ring().push((*n).elem);
+                    (*n).ok = true;
+                    woken = (*n).waiter;
+                }
+                self.note_len();
+                return Step::Done(woken);
+            }
+            if let Some(n) = h.claim_sender() {
+                self.ring().transfer((*n).elem, dst);
+                (*n).ok = true;
+                return Step::Done((*n).waiter);
+            }
+            if let Some(s) = h.source() {
+                if s.poll(dst) {
+                    return Step::Done(core::ptr::null());
+                }
+            }
+            if h.closed.load(Ordering::Relaxed) {
+                return Step::Closed;
+            }
+            Step::Wait
+        }
+    }
+
+    unsafe fn can_send_locked(&self) -> bool {
+        let h = &self.header;
+        // SAFETY: the lock is held.
+        unsafe {
+            h.closed.load(Ordering::Relaxed)
+                || self.ring().has_room()
+                || (*h.recvq.get()).iter().any(|n| Node::is_free(n))
+        }
+    }
+
+    unsafe fn can_recv_locked(&self) -> bool {
+        let h = &self.header;
+        // SAFETY: the lock is held.
+        unsafe {
+            h.closed.load(Ordering::Relaxed)
+                || self.ring().len() > 0
+                || (*h.sendq.get()).iter().any(|n| Node::is_free(n))
+                || h.source().is_some_and(Source::is_due)
+        }
+    }
+
+    /// Sends the value at `src`.
+    ///
+    /// # Errors
+    /// The value is still the caller's then (C4).
+    ///
+    /// # Safety
+    /// `src` points to a value of the ring's type that stays there until the call returns.
+    #[inline]
+    pub unsafe fn send(&self, src: *const u8, deadline: i64) -> Result<(), Error> {
+        let h = &self.header;
+        // SAFETY: the lock is held between lock and unlock.
+        unsafe {
+            h.lock.lock();
+            match self.try_send_locked(src) {
+                Step::Done(woken) => {
+                    h.lock.unlock();
+                    if !woken.is_null() {
+                        sched::ready(woken);
+                    }
+                    sched::checkpoint();
+                    Ok(())
+                }
+                Step::Closed => {
+                    h.lock.unlock();
+                    Err(Error::Closed)
+                }
+                Step::Wait if deadline == NOWAIT => {
+                    h.lock.unlock();
+                    Err(Error::WouldBlock)
+                }
+                Step::Wait => self.wait_locked(src.cast_mut(), deadline, true),
+            }
+        }
+    }
+
+    /// Receives a value into `dst`.
+    ///
+    /// # Errors
+    /// Nothing was written to `dst` then.
+    ///
+    /// # Safety
+    /// `dst` has room for a value; null only if the values need no drop.
+    #[inline]
+    pub unsafe fn recv(&self, dst: *mut u8, deadline: i64) -> Result<(), Error> {
+        let h = &self.header;
+        // SAFETY: the lock is held between lock and unlock.
+        unsafe {
+            if deadline == NOWAIT && h.surely_empty() {
+                return Err(Error::WouldBlock);
+            }
+            h.lock.lock();
+            match self.try_recv_locked(dst) {
+                Step::Done(woken) => {
+                    h.lock.unlock();
+                    if !woken.is_null() {
+                        sched::ready(woken);
+                    }
+                    sched::checkpoint();
+                    Ok(())
+                }
+                Step::Closed => {
+                    h.lock.unlock();
+                    Err(Error::Closed)
+                }
+                Step::Wait if deadline == NOWAIT => {
+                    h.lock.unlock();
+                    Err(Error::WouldBlock)
+                }
+                Step::Wait => self.wait_locked(dst, deadline, false),
+            }
+        }
+    }
+
+    /// Queues the caller and parks. The lock is held on entry and released here.
+    unsafe fn wait_locked(&self, elem: *mut u8, deadline: i64, sends: bool) -> Result<(), Error> {
+        let h = &self.header;
+        // SAFETY: the lock is held until the unlock; the node is the caller's own and not in use, since a
+        // party is in one wait at a time.
+        unsafe {
+            let wt = sched::me();
+            let node = sched::node_of(wt);
+            let multi = deadline != FOREVER || sched::is_cancelable(wt);
+            if multi && deadline != FOREVER && deadline <= timers::now() {
+                h.lock.unlock();
+                return Err(Error::TimedOut);
+            }
+            if multi {
+                (*wt).begin_multi();
+            } else {
+                (*wt).begin_single();
+            }
+            (*node).set(wt, elem, 0, multi);
+            h.enqueue(node, sends);
+            h.lock.unlock();
+            let reason = if sends { Reason::ChanSend } else { Reason::ChanRecv };
+            match sched::wait(wt, reason, deadline) {
+                Outcome::Peer if (*node).ok => Ok(()),
+                Outcome::Peer => Err(Error::Closed),
+                other => {
+                    h.lock.lock();
+                    h.dequeue(node, sends);
+                    h.lock.unlock();
+                    Err(other.into())
+                }
+            }
+        }
+    }
+}

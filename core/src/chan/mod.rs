@@ -1,0 +1,112 @@
+//! Channels: one algorithm (`core`), two buffers (`ring`), timers as a source of values (`source`).
+//!
+//! *Where it sits*: layer 4. [`Chan`] is the typed channel under `zokor::channel`; [`ByteChan`] is what C and Python use.
+
+pub mod bytes;
+pub mod core;
+pub mod ring;
+pub mod source;
+
+pub use self::core::{Error, Header, FOREVER, NOWAIT};
+pub use bytes::{ByteChan, ByteChanOpts};
+
+use self::core::Core;
+use ring::TypedRing;
+use source::Source;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A channel of values of one Rust type.
+pub struct Chan<T> {
+    core: Core<TypedRing<T>>,
+}
+
+impl<T> Chan<T> {
+    /// A channel with a buffer of `cap` values: 0 makes sender and receiver meet, `None` is unbounded.
+    pub fn new(cap: Option<usize>) -> Arc<Chan<T>> {
+        Arc::new(Self::unboxed(cap))
+    }
+
+    /// The same in place. It must not move once it is used.
+    pub fn unboxed(cap: Option<usize>) -> Chan<T> {
+        Chan { core: Core::new(TypedRing::new(cap), None) }
+    }
+
+    /// Sends `v`; on error it comes back.
+    #[inline]
+    pub fn send(&self, v: T, deadline: i64) -> Result<(), (T, Error)> {
+        let mut v = ManuallyDrop::new(v);
+        // SAFETY: v stays in this frame until the call returns; on success it was moved out, else it is still ours (C4).
+        unsafe {
+            match self.core.send((&raw const v).cast(), deadline) {
+                Ok(()) => Ok(()),
+                Err(e) => Err((ManuallyDrop::take(&mut v), e)),
+            }
+        }
+    }
+
+    /// Receives a value.
+    #[inline]
+    pub fn recv(&self, deadline: i64) -> Result<T, Error> {
+        let mut slot = MaybeUninit::<T>::uninit();
+        // SAFETY: slot has room for a T; on success it was filled (C4).
+        unsafe {
+            self.core.recv(slot.as_mut_ptr().cast(), deadline)?;
+            Ok(slot.assume_init())
+        }
+    }
+
+    /// Closes the channel; false if it was closed before.
+    pub fn close(&self) -> bool {
+        self.core.header().close()
+    }
+
+    /// Whether it is closed. A snapshot.
+    pub fn is_closed(&self) -> bool {
+        self.core.header().is_closed()
+    }
+
+    /// Drops all buffered values, outside the lock.
+    pub fn discard(&self) {
+        let h = self.core.header();
+        h.lock().lock();
+        // SAFETY: the lock is held; the values taken out are ours.
+        let rest = unsafe {
+            let rest = self.core.ring().take_all();
+            self.core.emptied();
+            h.lock().unlock();
+            rest
+        };
+        drop(rest);
+    }
+
+    /// Values in the buffer. A snapshot.
+    pub fn len(&self) -> usize {
+        self.core.header().len()
+    }
+
+    /// Size of the buffer; `None` if unbounded.
+    pub fn cap(&self) -> Option<usize> {
+        self.core.cap()
+    }
+
+    /// What select works on.
+    #[inline(always)]
+    pub fn header(&self) -> &Header {
+        self.core.header()
+    }
+}
+
+impl Chan<Instant> {
+    /// The channel of a synchronous timer, due at `first` and then every `period`.
+    pub fn timer(first: Instant, period: Option<Duration>) -> Arc<Chan<Instant>> {
+        unsafe fn emit(when: i64, dst: *mut u8) {
+            // SAFETY: dst has room for an Instant.
+            unsafe { dst.cast::<Instant>().write(crate::time::instant(when)) };
+        }
+        let period = period.map_or(0, |p| crate::time::nanos(p).max(1));
+        let source = Source::new(crate::time::deadline(first), period, emit);
+        Arc::new(Chan { core: Core::new(TypedRing::new(Some(0)), Some(Box::new(source))) })
+    }
+}

@@ -1,0 +1,287 @@
+//! The buffer of a channel: values in order, nothing else.
+//!
+//! *Where it sits*: layer 4, inside `chan/core.rs`, always under the channel's lock. One trait, two buffers: typed for Rust,
+//! where the compiler knows size and move, and bytes for C and Python, where the size is known at run time.
+//!
+//! # Invariants
+//!
+//! * **R1** The slots from `head` on, `len` of them, wrapping at the end, hold values that the ring owns; all others
+//!   hold nothing.
+
+use std::alloc::{alloc, dealloc, Layout};
+use std::mem::{align_of, size_of, MaybeUninit};
+use std::ptr::{copy_nonoverlapping, NonNull};
+
+/// What a channel needs of its buffer.
+///
+/// # Safety
+/// Implementations keep R1, and move exactly one value per call.
+pub unsafe trait Ring {
+    /// Values in it.
+    fn len(&self) -> usize;
+    /// Values it takes before it is full; `None`: no limit.
+    fn cap(&self) -> Option<usize>;
+    /// Whether another value finds room without growing past the limit.
+    #[inline(always)]
+    fn has_room(&self) -> bool {
+        self.cap().is_none_or(|c| self.len() < c)
+    }
+    /// Moves a value in.
+    ///
+    /// # Safety
+    /// `has_room()`; `src` points to a value which is moved out of.
+    unsafe fn push(&mut self, src: *const u8);
+    /// Moves the oldest value out.
+    ///
+    /// # Safety
+    /// `len() > 0`; `dst` has room for one value.
+    unsafe fn pop(&mut self, dst: *mut u8);
+    /// Moves a value from one place to another, past the buffer.
+    ///
+    /// # Safety
+    /// `src` points to a value, `dst` to room for one; they do not overlap. A null `dst` takes nothing: only for
+    /// values that need no drop.
+    unsafe fn transfer(&self, src: *const u8, dst: *mut u8);
+}
+
+/// Values of one Rust type.
+pub struct TypedRing<T> {
+    slots: Box<[MaybeUninit<T>]>,
+    head: usize,
+    len: usize,
+    limit: Option<usize>,
+}
+
+/// First size of an unbounded ring.
+const FIRST: usize = 16;
+
+impl<T> TypedRing<T> {
+    /// A ring for `limit` values; `None` grows without limit.
+    pub fn new(limit: Option<usize>) -> TypedRing<T> {
+        TypedRing { slots: slots(limit.unwrap_or(0)), head: 0, len: 0, limit }
+    }
+
+    /// Takes all values out, leaving an empty ring of the same limit behind.
+    pub fn take_all(&mut self) -> TypedRing<T> {
+        if self.len == 0 {
+            return TypedRing { slots: Box::new([]), head: 0, len: 0, limit: Some(0) };
+        }
+        std::mem::replace(self, TypedRing::new(self.limit))
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let old = self.slots.len();
+        let mut bigger = slots((old * 2).max(FIRST));
+        let first = self.len.min(old - self.head);
+        // SAFETY: R1: the values are in two runs; they move to the front of the new slots.
+        unsafe {
+            copy_nonoverlapping(self.slots.as_ptr().add(self.head), bigger.as_mut_ptr(), first);
+            copy_nonoverlapping(self.slots.as_ptr(), bigger.as_mut_ptr().add(first), self.len - first);
+        }
+        self.slots = bigger;
+        self.head = 0;
+    }
+}
+
+fn slots<T>(n: usize) -> Box<[MaybeUninit<T>]> {
+    let mut v = Vec::with_capacity(n);
+    // SAFETY: uninitialised slots are valid values of MaybeUninit.
+    unsafe { v.set_len(n) };
+    v.into_boxed_slice()
+}
+
+// SAFETY: each method keeps R1 as its comment says.
+unsafe impl<T> Ring for TypedRing<T> {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    fn cap(&self) -> Option<usize> {
+        self.limit
+    }
+
+    #[inline(always)]
+    unsafe fn push(&mut self, src: *const u8) {
+        if self.len == self.slots.len() {
+            self.grow();
+        }
+        let mut i = self.head + self.len;
+        if i >= self.slots.len() {
+            i -= self.slots.len();
+        }
+        // SAFETY: slot i is empty (R1) and inside; src is a T by the caller.
+        unsafe { self.slots.get_unchecked_mut(i).write(src.cast::<T>().read()) };
+        self.len += 1;
+    }
+
+    #[inline(always)]
+    unsafe fn pop(&mut self, dst: *mut u8) {
+        // SAFETY: slot head is filled (R1); dst takes a T by the caller.
+        unsafe { dst.cast::<T>().write(self.slots.get_unchecked(self.head).assume_init_read()) };
+        self.head += 1;
+        if self.head == self.slots.len() {
+            self.head = 0;
+        }
+        self.len -= 1;
+    }
+
+    #[inline(always)]
+    unsafe fn transfer(&self, src: *const u8, dst: *mut u8) {
+        // SAFETY: by the caller.
+        unsafe { dst.cast::<T>().write(src.cast::<T>().read()) };
+    }
+}
+
+impl<T> Drop for TypedRing<T> {
+    fn drop(&mut self) {
+        struct Rest<'a, T>(&'a mut TypedRing<T>);
+        impl<T> Drop for Rest<'_, T> {
+            fn drop(&mut self) {
+                drop_values(self.0);
+            }
+        }
+        // A destructor that panics does not keep the others from running.
+        let rest = Rest(self);
+        drop_values(rest.0);
+    }
+}
+
+fn drop_values<T>(ring: &mut TypedRing<T>) {
+    while ring.len > 0 {
+        let mut v = MaybeUninit::<T>::uninit();
+        // SAFETY: len > 0; the value is ours to drop.
+        unsafe {
+            ring.pop(v.as_mut_ptr().cast());
+            v.assume_init_drop();
+        }
+    }
+}
+
+const _: () = assert!(size_of::<TypedRing<u8>>() <= 48);
+
+/// Values of a size that is known at run time, aligned to 16 bytes.
+pub struct ByteRing {
+    slots: NonNull<u8>,
+    size: usize,
+    cap: usize,
+    head: usize,
+    len: usize,
+}
+
+// SAFETY: the bytes are owned by the ring; what they mean is the face's business.
+unsafe impl Send for ByteRing {}
+
+/// Why there is no ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRing {
+    /// The size in bytes is beyond what memory can hold.
+    Absurd,
+    /// The system has not got that much.
+    OutOfMemory,
+}
+
+impl ByteRing {
+    /// A ring for `cap` values of `size` bytes.
+    pub fn new(size: usize, cap: usize) -> Result<ByteRing, NoRing> {
+        let mut slots = NonNull::<u128>::dangling().cast::<u8>();
+        if let Some(layout) = Self::layout(size, cap)? {
+            // SAFETY: the layout's size is not zero.
+            slots = NonNull::new(unsafe { alloc(layout) }).ok_or(NoRing::OutOfMemory)?;
+        }
+        Ok(ByteRing { slots, size, cap, head: 0, len: 0 })
+    }
+
+    fn layout(size: usize, cap: usize) -> Result<Option<Layout>, NoRing> {
+        let bytes = size.checked_mul(cap).filter(|b| *b <= isize::MAX as usize / 2).ok_or(NoRing::Absurd)?;
+        if cap > isize::MAX as usize / 2 {
+            return Err(NoRing::Absurd);
+        }
+        if bytes == 0 {
+            return Ok(None);
+        }
+        Layout::from_size_align(bytes, align_of::<u128>()).map(Some).map_err(|_| NoRing::Absurd)
+    }
+
+    /// Bytes of a value.
+    #[inline(always)]
+    pub fn elem_size(&self) -> usize {
+        self.size
+    }
+
+    /// The address of the i-th oldest value.
+    pub fn peek(&self, i: usize) -> *mut u8 {
+        let mut at = self.head + i;
+        if at >= self.cap {
+            at -= self.cap;
+        }
+        // SAFETY: at < cap, so the address is inside the allocation.
+        unsafe { self.slots.as_ptr().add(at * self.size) }
+    }
+}
+
+/// Copies a value; the common sizes without a call.
+#[inline(always)]
+unsafe fn copy(src: *const u8, dst: *mut u8, size: usize) {
+    // SAFETY: by the caller: src and dst are valid for `size` bytes, of any alignment.
+    unsafe {
+        match size {
+            8 => dst.cast::<u64>().write_unaligned(src.cast::<u64>().read_unaligned()),
+            4 => dst.cast::<u32>().write_unaligned(src.cast::<u32>().read_unaligned()),
+            16 => dst.cast::<u128>().write_unaligned(src.cast::<u128>().read_unaligned()),
+            _ => copy_nonoverlapping(src, dst, size),
+        }
+    }
+}
+
+// SAFETY: each method keeps R1 as its comment says.
+unsafe impl Ring for ByteRing {
+    #[inline(always)]
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    fn cap(&self) -> Option<usize> {
+        Some(self.cap)
+    }
+
+    #[inline(always)]
+    unsafe fn push(&mut self, src: *const u8) {
+        // SAFETY: there is room, so slot `len` is empty and inside (R1).
+        unsafe { copy(src, self.peek(self.len), self.size) };
+        self.len += 1;
+    }
+
+    #[inline(always)]
+    unsafe fn pop(&mut self, dst: *mut u8) {
+        if !dst.is_null() {
+            // SAFETY: len > 0, so slot 0 is filled.
+            unsafe { copy(self.peek(0), dst, self.size) };
+        }
+        self.head += 1;
+        if self.head == self.cap {
+            self.head = 0;
+        }
+        self.len -= 1;
+    }
+
+    #[inline(always)]
+    unsafe fn transfer(&self, src: *const u8, dst: *mut u8) {
+        if !dst.is_null() {
+            // SAFETY: by the caller.
+            unsafe { copy(src, dst, self.size) };
+        }
+    }
+}
+
+impl Drop for ByteRing {
+    fn drop(&mut self) {
+        if let Ok(Some(layout)) = Self::layout(self.size, self.cap) {
+            // SAFETY: allocated with this layout in `new`. The values were dropped by the channel.
+            unsafe { dealloc(self.slots.as_ptr(), layout) };
+        }
+    }
+}

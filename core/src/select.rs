@@ -1,0 +1,346 @@
+//! Select: waiting on several channels at once, exactly one of which proceeds.
+//!
+//! *Where it sits*: layer 4, over the headers of `chan/core.rs`. Used by the `Select` builder and `select!` of
+//! `zokor::channel`, and by the C and Python faces.
+//!
+//! Three passes, as in Go's `selectgo`:
+//!
+//! 1. with all channels locked, in address order, look for a case that can proceed, in random or in listed order;
+//! 2. none: queue a node on every channel, release the locks and park;
+//! 3. whoever claims the waiter has completed one case; the nodes of the others are removed.
+//!
+//! # Invariants
+//!
+//! * **L1** The decision that no case is ready, and the queueing of all nodes, happen under all locks at once: there is
+//!   an instant at which nothing was ready (S-04, S-05), and nothing that becomes ready later is missed.
+//! * **L2** A single try, one channel locked at a time and in random order, may go before pass 1: a case that it finds
+//!   ready *is* ready. It decides nothing when it finds none.
+//! * **L3** Nodes are queued in pass 2 only, so a select never meets itself (S-12).
+//! * **L4** After pass 3 no node of this select is in any queue (S-10, S-11).
+
+use crate::chan::core::{Error, Header, Step, FOREVER, NOWAIT};
+use crate::goroutine::Reason;
+use crate::rng::Rng;
+use crate::sched::{self, timers, worker};
+use crate::sys::RawLock;
+use crate::wait::{Node, Outcome, Waiter};
+use std::cell::RefCell;
+
+/// What a case does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Sends the value at `elem`.
+    Send,
+    /// Receives into `elem`.
+    Recv,
+    /// Waits until a send could proceed, and does nothing.
+    ReadySend,
+    /// Waits until a receive could proceed, and does nothing.
+    ReadyRecv,
+}
+
+impl Op {
+    fn sends(self) -> bool {
+        matches!(self, Op::Send | Op::ReadySend)
+    }
+    fn peeks(self) -> bool {
+        matches!(self, Op::ReadySend | Op::ReadyRecv)
+    }
+}
+
+/// One case.
+#[derive(Clone, Copy, Debug)]
+pub struct SelCase {
+    /// The channel; null: never ready.
+    pub chan: *const Header,
+    /// The value to send or room for the one received; several receives may share it.
+    pub elem: *mut u8,
+    /// What it does.
+    pub op: Op,
+}
+
+/// In which order ready cases are preferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Uniformly random (S-02).
+    Fair,
+    /// The first listed.
+    Listed,
+}
+
+/// Which case ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// Its index.
+    pub index: usize,
+    /// False: it met a closed channel; nothing was moved.
+    pub ok: bool,
+}
+
+/// Cases for which everything fits on the stack.
+const SMALL: usize = 16;
+
+/// Waits until one case can proceed and performs it.
+///
+/// # Errors
+/// `WouldBlock` (`NOWAIT`), `TimedOut`, `Cancelled`, `Interrupted`, `Deadlock`: no case ran, no value was moved.
+///
+/// # Safety
+/// Each `chan` is null or a channel that lives until the call returns; each `elem` fits its channel as for
+/// `Core::send` and `Core::recv`.
+pub unsafe fn select_raw(cases: &[SelCase], deadline: i64, order: Order) -> Result<Selected, Error> {
+    let mut small = [0u32; SMALL];
+    let mut large = Vec::new();
+    let perm: &mut [u32] = if cases.len() <= SMALL {
+        &mut small[..cases.len()]
+    } else {
+        large.resize(cases.len(), 0);
+        &mut large
+    };
+    let live = fill_order(cases, perm, order);
+    let perm = &perm[..live];
+    // SAFETY: by the caller, here and below.
+    unsafe {
+        if order == Order::Fair {
+            if let Some(s) = try_singly(cases, perm) {
+                return Ok(s);
+            }
+        }
+        if live == 1 && deadline == NOWAIT && order == Order::Fair {
+            return Err(Error::WouldBlock); // one channel: the single look was the instant (L1)
+        }
+        let locks = Locks::of(cases, perm);
+        locks.lock();
+        for &i in perm {
+            match try_case(&cases[i as usize]) {
+                Found::Ready(woken, ok) => {
+                    locks.unlock();
+                    finish(woken);
+                    return Ok(Selected { index: i as usize, ok });
+                }
+                Found::NotReady => {}
+            }
+        }
+        if deadline == NOWAIT {
+            locks.unlock();
+            return Err(Error::WouldBlock);
+        }
+        if deadline != FOREVER && deadline <= timers::now() {
+            locks.unlock();
+            return Err(Error::TimedOut);
+        }
+        wait(cases, perm, &locks, deadline)
+    }
+}
+
+/// Fills `perm` with the indices of cases that have a channel, in the order to look at them; returns their number.
+fn fill_order(cases: &[SelCase], perm: &mut [u32], order: Order) -> usize {
+    let mut n = 0;
+    for (i, c) in cases.iter().enumerate() {
+        if !c.chan.is_null() {
+            perm[n] = i as u32;
+            n += 1;
+        }
+    }
+    if order == Order::Fair && n > 1 {
+        with_rng(|rng| {
+            // Fisher and Yates.
+            for k in (1..n).rev() {
+                perm.swap(k, rng.below(k as u32 + 1) as usize);
+            }
+        });
+    }
+    n
+}
+
+thread_local! {
+    static RNG: RefCell<Rng> = RefCell::new(Rng::from_entropy());
+    static POOL: RefCell<Vec<Vec<Node>>> = const { RefCell::new(Vec::new()) };
+}
+
+#[inline]
+fn with_rng(f: impl FnOnce(&mut Rng)) {
+    match worker::current() {
+        // SAFETY: K1: the owning thread, and nothing in `f` uses the worker.
+        Some(w) => f(unsafe { &mut *w.rng.get() }),
+        None => with_thread_rng(f),
+    }
+}
+
+#[inline(never)]
+fn with_thread_rng(f: impl FnOnce(&mut Rng)) {
+    RNG.with(|r| f(&mut r.borrow_mut()));
+}
+
+enum Found {
+    Ready(*const Waiter, bool),
+    NotReady,
+}
+
+#[inline(always)]
+unsafe fn try_case(c: &SelCase) -> Found {
+    // SAFETY: the case's channel is alive and its lock is held.
+    unsafe {
+        let h = &*c.chan;
+        let step = match c.op {
+            Op::Send => (h.vtable().send)(h, c.elem),
+            Op::Recv => (h.vtable().recv)(h, c.elem),
+            Op::ReadySend => look((h.vtable().can_send)(h)),
+            Op::ReadyRecv => look((h.vtable().can_recv)(h)),
+        };
+        match step {
+            Step::Done(woken) => Found::Ready(woken, true),
+            Step::Closed => Found::Ready(core::ptr::null(), false),
+            Step::Wait => Found::NotReady,
+        }
+    }
+}
+
+fn look(can: bool) -> Step {
+    if can {
+        Step::Done(core::ptr::null())
+    } else {
+        Step::Wait
+    }
+}
+
+#[inline(always)]
+unsafe fn finish(woken: *const Waiter) {
+    if !woken.is_null() {
+        // SAFETY: claimed by the case that ran.
+        unsafe { sched::ready(woken) };
+    }
+    sched::checkpoint();
+}
+
+/// L2.
+unsafe fn try_singly(cases: &[SelCase], perm: &[u32]) -> Option<Selected> {
+    for &i in perm {
+        let c = &cases[i as usize];
+        // SAFETY: the channel is alive; its lock is held for the try.
+        unsafe {
+            (*c.chan).lock().lock();
+            let found = try_case(c);
+            (*c.chan).lock().unlock();
+            if let Found::Ready(woken, ok) = found {
+                finish(woken);
+                return Some(Selected { index: i as usize, ok });
+            }
+        }
+    }
+    None
+}
+
+/// The channels of a select, each once, in address order.
+enum Locks {
+    Small([*const Header; SMALL], usize),
+    Large(Vec<*const Header>),
+}
+
+impl Locks {
+    fn of(cases: &[SelCase], perm: &[u32]) -> Locks {
+        if perm.len() > SMALL {
+            let mut v: Vec<*const Header> = perm.iter().map(|&i| cases[i as usize].chan).collect();
+            v.sort_unstable();
+            v.dedup();
+            return Locks::Large(v);
+        }
+        let mut a = [core::ptr::null(); SMALL];
+        let mut n = 0;
+        for &i in perm {
+            let c = cases[i as usize].chan;
+            // Insertion: the lists are short, and mostly in order already.
+            let mut k = n;
+            while k > 0 && a[k - 1] > c {
+                k -= 1;
+            }
+            if k > 0 && a[k - 1] == c {
+                continue;
+            }
+            a.copy_within(k..n, k + 1);
+            a[k] = c;
+            n += 1;
+        }
+        Locks::Small(a, n)
+    }
+
+    fn all(&self) -> &[*const Header] {
+        match self {
+            Locks::Small(a, n) => &a[..*n],
+            Locks::Large(v) => v,
+        }
+    }
+
+    unsafe fn lock(&self) {
+        // SAFETY: the channels are alive; ascending addresses, each once.
+        RawLock::lock_many(self.all().iter().map(|h| unsafe { (**h).lock() }));
+    }
+
+    unsafe fn unlock(&self) {
+        for h in self.all().iter().rev() {
+            // SAFETY: locked by `lock`.
+            unsafe { (**h).lock().unlock() };
+        }
+    }
+}
+
+/// Passes 2 and 3. All locks are held on entry and released here.
+unsafe fn wait(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i64) -> Result<Selected, Error> {
+    // SAFETY: the nodes stay in place until all of them are out of the queues (L4).
+    unsafe {
+        let wt = sched::me();
+        let mut nodes = take_nodes(perm.len());
+        (*wt).begin_multi();
+        let base = nodes.as_mut_ptr();
+        for (k, &i) in perm.iter().enumerate() {
+            let c = &cases[i as usize];
+            let node = base.add(k);
+            (*node).set(wt, c.elem, i, true);
+            (*node).peek = c.op.peeks();
+            (*c.chan).enqueue(node, c.op.sends());
+        }
+        locks.unlock();
+        let reason = if perm.is_empty() { Reason::SelectNone } else { Reason::Select };
+        let outcome = sched::wait(wt, reason, deadline);
+        let winner = if outcome == Outcome::Peer { (*wt).winner() } else { core::ptr::null_mut() };
+        for (k, &i) in perm.iter().enumerate() {
+            let node = base.add(k);
+            if node != winner {
+                let c = &cases[i as usize];
+                (*c.chan).lock().lock();
+                (*c.chan).dequeue(node, c.op.sends());
+                (*c.chan).lock().unlock();
+            }
+        }
+        let result = if winner.is_null() {
+            Err(outcome.into())
+        } else {
+            Ok(Selected { index: (*winner).case as usize, ok: (*winner).ok })
+        };
+        give_nodes(nodes);
+        result
+    }
+}
+
+/// Nodes for a wait, from the thread's pool: they do not lie on the goroutine's stack, so that whoever looks at
+/// them does not touch the stack of a parked goroutine. Not inlined: the goroutine may go on on another thread, and the
+/// address of a thread-local must not be kept across that.
+#[inline(never)]
+fn take_nodes(n: usize) -> Vec<Node> {
+    let mut v = POOL.with(|p| p.borrow_mut().pop()).unwrap_or_default();
+    if v.len() < n {
+        v.resize_with(n.max(4), Node::new);
+    }
+    v
+}
+
+#[inline(never)]
+fn give_nodes(v: Vec<Node>) {
+    // A thread that is ending has no pool any more.
+    let _ = POOL.try_with(|p| {
+        let mut p = p.borrow_mut();
+        if p.len() < 64 && v.len() <= SMALL {
+            p.push(v);
+        }
+    });
+}
