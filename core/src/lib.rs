@@ -1,26 +1,93 @@
-//! Goroutines, channels and select.
+//! Goroutines, channels and select for Rust: stackful green threads scheduled M:N over OS threads, with Go's semantics.
+//!
+//! ```
+//! use zokor::channel::bounded;
+//!
+//! let squares = zokor::run(|| {
+//!     let (tx, rx) = bounded(0);
+//!     for i in 1..=3 {
+//!         let tx = tx.clone();
+//!         zokor::go(move || tx.send(i * i).unwrap());
+//!     }
+//!     drop(tx);
+//!     let mut all: Vec<i32> = rx.iter().collect();
+//!     all.sort();
+//!     all
+//! });
+//! assert_eq!(squares, [1, 4, 9]);
+//! ```
+
+// Under the model checker only the lock-free pieces are built.
+#[cfg_attr(loom, allow(dead_code))]
+mod cell;
+#[cfg_attr(loom, allow(dead_code))]
+mod heap;
+#[cfg_attr(loom, allow(dead_code))]
+mod inbox;
+#[cfg_attr(loom, allow(dead_code))]
+mod inject;
+#[cfg_attr(loom, allow(dead_code))]
+mod list;
+#[cfg_attr(loom, allow(dead_code))]
+mod queue;
+#[cfg_attr(loom, allow(dead_code))]
+mod rank;
+#[cfg_attr(loom, allow(dead_code))]
+mod rng;
+#[cfg_attr(loom, allow(dead_code))]
+mod sys;
 
 #[cfg(not(loom))]
-#[allow(dead_code, unused_imports)]
-pub(crate) mod arch;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod cell;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod heap;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod inbox;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod inject;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod list;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod queue;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod rank;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod rng;
+mod arch;
 #[cfg(not(loom))]
-#[allow(dead_code, unused_imports)]
-pub(crate) mod stack;
-#[allow(dead_code, unused_imports)]
-pub(crate) mod sys;
+mod chan;
+#[cfg(not(loom))]
+mod cxx;
+#[cfg(not(loom))]
+mod dump;
+#[cfg(not(loom))]
+mod errno;
+#[cfg(not(loom))]
+mod go;
+#[cfg(not(loom))]
+mod goroutine;
+#[cfg(not(loom))]
+mod panic;
+#[cfg(not(loom))]
+mod runtime;
+#[cfg(not(loom))]
+mod sanitize;
+#[cfg(not(loom))]
+mod sched;
+#[cfg(not(loom))]
+mod scope;
+#[cfg(not(loom))]
+mod select;
+#[cfg(not(loom))]
+mod stack;
+#[cfg(not(loom))]
+mod sync;
+#[cfg(not(loom))]
+mod time;
+#[cfg(not(loom))]
+mod timers;
+#[cfg(not(loom))]
+mod wait;
+
+#[cfg(not(loom))]
+#[doc(hidden)]
+pub mod raw;
+
+#[cfg(not(loom))]
+mod face {
+    pub use crate::go::{current, go, go_migrating, goid, Builder, Goroutine, JoinHandle, Mobility};
+    pub use crate::panic::{goexit, Goexit, PanicPolicy};
+    pub use crate::runtime::{init, run, shutdown, try_run, workers, Config, RuntimeError};
+    pub use crate::sched::blocking::blocking;
+    pub use crate::sched::yield_now;
+    pub use crate::scope::{scope, Scope, ScopedJoinHandle};
+    pub use crate::sync::WaitGroup;
+    pub use crate::time::{sleep, sleep_until};
+}
+#[cfg(not(loom))]
+pub use face::*;

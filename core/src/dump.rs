@@ -1,0 +1,241 @@
+//! What goes to standard error, and the list of goroutines.
+//!
+//! *Where it sits*: layer 5, the only file that writes for people. Called when something fatal is found, and by
+//! `zk_dump` and its kin.
+
+use crate::cell::Ordering;
+use crate::errno::Errno;
+use crate::goroutine::{arena, State, G};
+use crate::sched::{self, timers, worker};
+use crate::sys;
+use std::fmt::Write;
+
+/// One goroutine, as it looked for a moment.
+#[derive(Clone, Debug)]
+pub struct GoInfo {
+    /// Its number.
+    pub id: u64,
+    /// Its name; empty if it has none.
+    pub name: String,
+    /// "running", "runnable", "waiting" or "blocked in call".
+    pub state: &'static str,
+    /// What it waits for, see `Reason`; empty unless it waits.
+    pub wait_on: &'static str,
+    /// Name of the object it waits for; empty if unknown.
+    pub wait_obj_name: String,
+    /// Since when, in monotonic nanoseconds, to about 10 ms.
+    pub since: i64,
+    /// Size of its stack in bytes, the guard included; 0 before its first run.
+    pub stack_size: usize,
+    /// Bytes of it that occupy memory.
+    pub stack_used: usize,
+    /// Number of the goroutine that started it; 0: a plain thread.
+    pub parent: u64,
+    /// Where it was created, if that is known.
+    pub site: Option<String>,
+}
+
+fn state_text(s: State) -> &'static str {
+    match s {
+        State::Running => "running",
+        State::Runnable => "runnable",
+        State::Blocked => "blocked in call",
+        _ => "waiting",
+    }
+}
+
+fn info(g: &G, with_stack: bool) -> Option<GoInfo> {
+    let id = g.id.load(Ordering::Relaxed);
+    let state = g.state();
+    if id == 0 || matches!(state, State::Free | State::Dead) {
+        return None;
+    }
+    let waits = state == State::Waiting;
+    let stack = g.stack.get();
+    Some(GoInfo {
+        id,
+        name: g.name(),
+        state: state_text(state),
+        wait_on: if waits { g.reason().text() } else { "" },
+        wait_obj_name: String::new(),
+        since: g.since.load(Ordering::Relaxed),
+        stack_size: stack.size(),
+        stack_used: if with_stack { stack.used() } else { 0 },
+        parent: g.parent.get(),
+        site: g.site.get().map(|l| format!("{}:{}", l.file(), l.line())),
+    })
+}
+
+/// Shows every goroutine; `visit` returns false to stop. What it sees is a snapshot of each, not of all at once.
+pub fn each(visit: &mut dyn FnMut(&GoInfo) -> bool) {
+    arena::for_each(|g| info(g, true).is_none_or(|i| visit(&i)));
+}
+
+/// Writes every goroutine to a descriptor.
+pub fn dump(fd: i32) -> std::io::Result<()> {
+    sys::write_fd(fd, list().as_bytes())
+}
+
+/// The list of all goroutines, main first.
+pub fn list() -> String {
+    let mut all = Vec::new();
+    arena::for_each(|g| {
+        all.extend(info(g, false));
+        true
+    });
+    all.sort_by_key(|i| i.id);
+    let now = timers::now();
+    let mut s = String::new();
+    for i in &all {
+        entry(&mut s, i, now);
+    }
+    s
+}
+
+fn entry(s: &mut String, i: &GoInfo, now: i64) {
+    let what = if i.wait_on.is_empty() { i.state } else { i.wait_on };
+    let _ = write!(s, "goroutine {} [{what}", i.id);
+    let minutes = now.saturating_sub(i.since) / 60_000_000_000;
+    if !i.wait_on.is_empty() && minutes > 0 {
+        let _ = write!(s, ", {minutes} minutes");
+    }
+    let _ = writeln!(s, "]:");
+    if !i.name.is_empty() {
+        let _ = writeln!(s, "\tname \"{}\"", i.name);
+    }
+    if !i.wait_on.is_empty() {
+        let _ = writeln!(s, "\tfor {:.3} s", now.saturating_sub(i.since) as f64 / 1e9);
+    }
+    match (&i.site, i.parent) {
+        (Some(at), 0) => writeln!(s, "\tcreated at {at}"),
+        (Some(at), p) => writeln!(s, "\tcreated at {at} in goroutine {p}"),
+        (None, 0) => Ok(()),
+        (None, p) => writeln!(s, "\tcreated in goroutine {p}"),
+    }
+    .unwrap_or(());
+    s.push('\n');
+}
+
+fn say(text: &str) {
+    // Nobody is left to tell if standard error is gone.
+    let _ = sys::write_fd(2, text.as_bytes());
+}
+
+/// A remark for the operator.
+pub fn notice(text: &str) {
+    say(&format!("zokor: {text}\n"));
+}
+
+/// Rule D-01: what everybody waits for.
+pub fn deadlock() {
+    say(&format!("fatal error: all goroutines are asleep - deadlock!\n\n{}", list()));
+}
+
+/// Rule P-01: an uncaught panic, the goroutine and where it was created.
+pub fn panic(g: &G, msg: &str) {
+    let mut s = format!("panic: {msg}\n\n");
+    if let Some(i) = info(g, false) {
+        entry(&mut s, &i, timers::now());
+    }
+    say(&s);
+}
+
+/// Nothing sensible can be done any more.
+pub fn fatal_errno(what: &str, e: Errno) -> ! {
+    say(&format!("fatal error: {what}: {e}\n"));
+    std::process::abort()
+}
+
+/// Names the goroutine whose stack overflowed. In a signal handler: the goroutine is the one that runs on this
+/// thread, and nobody changes its name meanwhile.
+pub fn describe_stack(base: usize, out: &mut dyn FnMut(&[u8])) {
+    let Some(w) = worker::current() else { return out(b"a goroutine") };
+    let g = w.current.get();
+    // SAFETY: the running goroutine's header is valid, and its attributes are its own.
+    unsafe {
+        if g.is_null() || (*g).stack.get().base() != base {
+            return out(b"a goroutine");
+        }
+        let mut digits = [0u8; 20];
+        out(b"goroutine ");
+        out(decimal((*g).id.load(Ordering::Relaxed), &mut digits));
+        let ext = (*g).ext.load(Ordering::Relaxed);
+        if let Some(name) = ext.as_ref().and_then(|e| e.name.as_deref()) {
+            out(b" (\"");
+            out(name.as_bytes());
+            out(b"\")");
+        }
+    }
+}
+
+fn decimal(mut n: u64, buf: &mut [u8; 20]) -> &[u8] {
+    let mut i = buf.len();
+    loop {
+        i -= 1;
+        buf[i] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            return &buf[i..];
+        }
+    }
+}
+
+/// Counters of the runtime. See `zk_stats` in `zokor.h`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Goroutines alive.
+    pub goroutines: u64,
+    /// Of them ready to run or running.
+    pub runnable: u64,
+    /// Of them parked, or in a blocking section.
+    pub blocked: u64,
+    /// Started so far.
+    pub created: u64,
+    /// Permitted to run at once.
+    pub workers: u64,
+    /// Helper threads.
+    pub blocking_threads: u64,
+    /// Switches into a goroutine.
+    pub switches: u64,
+    /// Thefts from another worker's queue.
+    pub steals: u64,
+    /// Goroutines parked, in all.
+    pub parks: u64,
+    /// Armed timers.
+    pub timers: u64,
+    /// File descriptors waited for.
+    pub fds: u64,
+    /// Address space of stacks in use, in bytes.
+    pub stack_bytes: u64,
+}
+
+/// The counters now; they need not agree with each other to the last goroutine.
+pub fn stats() -> Stats {
+    let mut s = Stats {
+        created: sched::FOREIGN_CREATED.load(Ordering::Relaxed),
+        workers: sched::idle::limit() as u64,
+        blocking_threads: sched::blocking::threads() as u64,
+        timers: timers::armed() as u64,
+        stack_bytes: crate::stack::stats().in_use as u64,
+        goroutines: sched::live(),
+        ..Stats::default()
+    };
+    sched::table::any(|w| {
+        s.created += w.stats.created.load(Ordering::Relaxed);
+        s.switches += w.stats.switches.load(Ordering::Relaxed);
+        s.steals += w.stats.steals.load(Ordering::Relaxed);
+        s.parks += w.stats.parks.load(Ordering::Relaxed);
+        false
+    });
+    arena::for_each(|g| {
+        if g.id.load(Ordering::Relaxed) != 0 {
+            match g.state() {
+                State::Running | State::Runnable => s.runnable += 1,
+                State::Waiting | State::Blocked => s.blocked += 1,
+                State::Free | State::Dead => {}
+            }
+        }
+        true
+    });
+    s
+}

@@ -1,0 +1,117 @@
+//! The edge of a goroutine: where panics and `goexit` end.
+//!
+//! *Where it sits*: layer 4, called by the entry functions of `go.rs` and of the faces. No unwinding leaves a goroutine:
+//! what arrives here goes to whoever joins it, or to the panic policy.
+
+use crate::cell::{AtomicPtr, AtomicU8, Ordering};
+use crate::dump;
+use crate::goroutine::{EXITING, G};
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use std::any::Any;
+use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
+
+/// What a panic carries.
+pub type Payload = Box<dyn Any + Send + 'static>;
+
+/// What `goexit` unwinds with. A joiner finds it in the `Err` of `join`.
+#[derive(Debug)]
+pub struct Goexit;
+
+/// What happens to a panic that nobody joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum PanicPolicy {
+    /// Report the goroutine and where it was created, then abort the process.
+    #[default]
+    Abort,
+    /// Report, end the goroutine, and go on.
+    Report,
+}
+
+/// Told about a panic that nobody joins, instead of the policy: goroutine number, text, user word.
+#[derive(Clone, Copy)]
+pub struct PanicHook {
+    /// The function; after it returns the goroutine ends and the rest goes on.
+    pub call: unsafe extern "C-unwind" fn(u64, *const core::ffi::c_char, *mut c_void),
+    /// Passed to it.
+    pub user: *mut c_void,
+}
+// SAFETY: whoever sets the hook promises that it may be called from any thread with this word.
+unsafe impl Send for PanicHook {}
+// SAFETY: as above.
+unsafe impl Sync for PanicHook {}
+
+static POLICY: AtomicU8 = AtomicU8::new(0);
+static HOOK: AtomicPtr<PanicHook> = AtomicPtr::new(null_mut());
+
+/// Sets the policy.
+pub fn set_policy(p: PanicPolicy) {
+    POLICY.store(p as u8, Ordering::Relaxed);
+}
+
+/// Sets the hook. Once, when the runtime is configured.
+pub fn set_hook(h: PanicHook) {
+    // Release: pairs with the Acquire in `unhandled`. The box lives as long as the process.
+    HOOK.store(Box::into_raw(Box::new(h)), Ordering::Release);
+}
+
+/// Runs `f`; a panic or goexit comes back as the error.
+pub fn contain<T>(f: impl FnOnce() -> T) -> Result<T, Payload> {
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// The text of a panic's payload.
+pub fn text(p: &Payload) -> &str {
+    if let Some(s) = p.downcast_ref::<&str>() {
+        s
+    } else if let Some(s) = p.downcast_ref::<String>() {
+        s
+    } else {
+        "Box<dyn Any>"
+    }
+}
+
+/// A goroutine that nobody joins has ended with `payload`.
+pub fn unhandled(g: &G, payload: Payload) {
+    if payload.is::<Goexit>() {
+        return;
+    }
+    report(g, text(&payload));
+    // Dropping what was thrown may run code that panics again: then the process ends in any case.
+    drop(payload);
+}
+
+/// Reports a panic that nobody joins and follows the policy.
+pub fn report(g: &G, msg: &str) {
+    // Acquire: pairs with the Release in `set_hook`.
+    let hook = HOOK.load(Ordering::Acquire);
+    if !hook.is_null() {
+        let msg = std::ffi::CString::new(msg.replace('\0', "\u{fffd}")).unwrap_or_default();
+        // SAFETY: set once and never freed; the setter vouches for the function.
+        unsafe { ((*hook).call)(g.id.load(Ordering::Relaxed), msg.as_ptr(), (*hook).user) };
+        return;
+    }
+    dump::panic(g, msg);
+    if POLICY.load(Ordering::Relaxed) == PanicPolicy::Abort as u8 {
+        std::process::abort();
+    }
+}
+
+/// Ends the running goroutine. A Rust goroutine unwinds, so its destructors run; a goroutine of a language that
+/// cannot unwind leaves its frames behind.
+///
+/// # Panics
+/// Outside a goroutine.
+pub fn goexit() -> ! {
+    let g = crate::sched::running();
+    assert!(!g.is_null(), "goexit outside a goroutine");
+    // SAFETY: g is the running goroutine.
+    unsafe {
+        (*g).set_flags(EXITING);
+        if (*g).has(crate::goroutine::NO_UNWIND) {
+            crate::go::end_c(g);
+        }
+    }
+    resume_unwind(Box::new(Goexit))
+}

@@ -1,0 +1,350 @@
+//! What the C and Python faces are built on: raw pointers, absolute deadlines, error values.
+//!
+//! *Where it sits*: layer 5, nothing but names of what lies below. Not part of the Rust interface.
+
+pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
+pub use crate::chan::core::{Error, FOREVER, NOWAIT};
+pub use crate::dump::{dump, each, list, stats, GoInfo, Stats};
+pub use crate::go::{goid, Mobility};
+pub use crate::panic::{goexit, PanicHook, PanicPolicy};
+pub use crate::runtime::{hold, init, is_down, Config, RuntimeError};
+pub use crate::sched::blocking::{begin as block_begin, end as block_end};
+pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
+pub use crate::sched::{yield_now, IN_HELPER};
+pub use crate::select::{Order, Selected};
+pub use crate::sync::waitgroup::RawWaitGroup;
+pub use crate::time::{sleep_to as sleep_until, RawTimer as Timer};
+pub use crate::timers::{after as time_in, now, CFn};
+
+use crate::errno::Errno;
+use crate::go::{self, Attributes, StartError};
+use crate::goroutine::{EXCLUSIVE, PINNED};
+use crate::select::{select_raw, Op as SelOp, SelCase};
+use crate::{runtime, sched};
+use core::ffi::{c_int, c_void};
+
+/// Monotonic nanoseconds.
+pub type Time = i64;
+/// A value or why there is none.
+pub type Result<T> = core::result::Result<T, Error>;
+
+impl From<StartError> for Error {
+    fn from(e: StartError) -> Error {
+        match e {
+            StartError::Os(Errno(libc::ENOMEM)) => Error::NoMemory,
+            StartError::Os(e) => Error::Os(e),
+            StartError::Shutdown => Error::Shutdown,
+            StartError::Limit => Error::Limit,
+        }
+    }
+}
+
+impl From<RuntimeError> for Error {
+    fn from(e: RuntimeError) -> Error {
+        match e {
+            RuntimeError::Busy => Error::Busy,
+            RuntimeError::Invalid => Error::Invalid,
+            RuntimeError::NotFromHere => Error::Perm,
+            RuntimeError::Deadlock => Error::Deadlock,
+            RuntimeError::Shutdown => Error::Shutdown,
+            RuntimeError::TimedOut => Error::TimedOut,
+            RuntimeError::Os(libc::ENOMEM) => Error::NoMemory,
+            RuntimeError::Os(e) => Error::Os(Errno(e)),
+        }
+    }
+}
+
+/// The number of an error in `zokor.h`.
+pub fn code(e: Error) -> i32 {
+    match e {
+        Error::Closed => -5001,
+        Error::TimedOut => -5002,
+        Error::WouldBlock => -5003,
+        Error::Cancelled => -5004,
+        Error::Invalid => -5005,
+        Error::NoMemory => -5006,
+        Error::MsgSize => -5007,
+        Error::Busy => -5008,
+        Error::Perm => -5009,
+        Error::Deadlock => -5010,
+        Error::Panic => -5011,
+        Error::Shutdown => -5012,
+        Error::NotSup => -5013,
+        Error::Limit => -5016,
+        Error::Interrupted => -libc::EINTR,
+        Error::Os(e) => -e.0,
+    }
+}
+
+// ---- select --------------------------------------------------------------------------------------
+
+/// What a case does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Sends the value at `elem`.
+    Send,
+    /// Receives into `elem`; null discards.
+    Recv,
+}
+
+/// One case of a select.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    /// The channel; null: never ready.
+    pub chan: *const ByteChan,
+    /// The value's place.
+    pub elem: *mut u8,
+    /// What it does.
+    pub op: Op,
+}
+
+/// Cases without allocation.
+const SMALL: usize = 16;
+
+/// Waits until one case can proceed and performs it. A receive from a closed channel zeroes its `elem` and is not `ok`; a
+/// send to a closed one is not `ok` and nothing was sent.
+///
+/// # Errors
+/// `WouldBlock`, `TimedOut`, `Cancelled`, `Interrupted`, `Deadlock`: no case ran. `Invalid` for more than 65536 cases,
+/// `Perm` for a send on a timer's channel or a wait on a helper thread, `Shutdown`.
+///
+/// # Safety
+/// Channels live until the call returns; `elem` is as for `send` and `recv`.
+pub unsafe fn select(cases: &[Case], deadline: Time, order: Order) -> Result<Selected> {
+    if cases.len() > 65536 {
+        return Err(Error::Invalid);
+    }
+    if is_down() {
+        return Err(Error::Shutdown);
+    }
+    if deadline != NOWAIT && sched::in_helper() {
+        return Err(Error::Perm);
+    }
+    let none = SelCase { chan: core::ptr::null(), elem: core::ptr::null_mut(), op: SelOp::Recv };
+    let mut small = [none; SMALL];
+    let mut large = Vec::new();
+    let sel: &mut [SelCase] = if cases.len() <= SMALL {
+        &mut small[..cases.len()]
+    } else {
+        large.resize(cases.len(), none);
+        &mut large
+    };
+    let mut scratch = Vec::new();
+    // SAFETY: by the caller.
+    unsafe {
+        for (s, c) in sel.iter_mut().zip(cases) {
+            let Some(chan) = c.chan.as_ref() else { continue };
+            if c.op == Op::Send && chan.is_timer() {
+                return Err(Error::Perm);
+            }
+            let op = if c.op == Op::Send { SelOp::Send } else { SelOp::Recv };
+            *s = SelCase { chan: chan.header(), elem: c.elem, op };
+            if c.op == Op::Recv && c.elem.is_null() && chan.has_drop() {
+                grow(&mut scratch, chan.elem_size());
+            }
+        }
+        for (s, c) in sel.iter_mut().zip(cases) {
+            if needs_scratch(c) {
+                s.elem = scratch.as_mut_ptr().cast();
+            }
+        }
+        let r = select_raw(sel, deadline, order)?;
+        let c = &cases[r.index];
+        if c.op == Op::Recv {
+            settle_recv(c, r.ok, scratch.as_mut_ptr().cast());
+        }
+        Ok(r)
+    }
+}
+
+fn grow(scratch: &mut Vec<u128>, bytes: usize) {
+    let words = bytes.div_ceil(16).max(1);
+    if scratch.len() < words {
+        scratch.resize(words, 0);
+    }
+}
+
+unsafe fn needs_scratch(c: &Case) -> bool {
+    // SAFETY: by the caller of `select`.
+    unsafe { c.op == Op::Recv && c.elem.is_null() && c.chan.as_ref().is_some_and(ByteChan::has_drop) }
+}
+
+unsafe fn settle_recv(c: &Case, ok: bool, scratch: *mut u8) {
+    // SAFETY: by the caller of `select`: the case that ran has a channel and room for its value.
+    unsafe {
+        let chan = &*c.chan;
+        if ok && needs_scratch(c) {
+            chan.drop_value(scratch);
+        } else if !ok && !c.elem.is_null() {
+            c.elem.write_bytes(0, chan.elem_size());
+        }
+    }
+}
+
+// ---- goroutines ----------------------------------------------------------------------------------
+
+/// Attributes of a goroutine.
+#[derive(Clone, Copy, Default)]
+pub struct GoOpts<'a> {
+    /// Shown in dumps.
+    pub name: Option<&'a str>,
+    /// In bytes; 0: the default of its class or of the runtime.
+    pub stack_size: usize,
+    /// Whether it may change threads.
+    pub mobility: Mobility,
+    /// 0 native, else a host's class (which pins).
+    pub class: u8,
+    /// Has an OS thread to itself.
+    pub exclusive: bool,
+    /// Runs last, with the argument.
+    pub on_exit: Option<CFn>,
+}
+
+fn flags(o: &GoOpts<'_>) -> u8 {
+    let pinned = o.mobility == Mobility::Pinned || o.class != 0 || o.exclusive;
+    (if pinned { PINNED } else { 0 }) | (if o.exclusive { EXCLUSIVE } else { 0 })
+}
+
+/// Starts `f(arg)`, detached; returns its number.
+///
+/// # Errors
+/// `NoMemory`, `Os`, `Limit`, `Shutdown`; `Invalid` for a stack size out of range.
+///
+/// # Safety
+/// `f(arg)` may run on another thread, now or later.
+pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
+    if o.stack_size != 0 && !(crate::stack::MIN_SIZE..=crate::stack::MAX_SIZE).contains(&o.stack_size) {
+        return Err(Error::Invalid);
+    }
+    let a = Attributes {
+        name: o.name.map(Into::into),
+        stack_size: o.stack_size,
+        flags: flags(o),
+        class: o.class,
+        site: None,
+    };
+    // SAFETY: by the caller.
+    Ok(unsafe { go::start_c(a, f, arg, o.on_exit) }?)
+}
+
+/// Starts `f` with a copy of `size` bytes at `args`, migrating and detached.
+///
+/// # Errors
+/// As `go_c`.
+///
+/// # Safety
+/// As `go_c`; `args` points to `size` readable bytes.
+pub unsafe fn go_c_copy(f: CFn, args: *const u8, size: usize) -> Result<u64> {
+    // SAFETY: by the caller.
+    Ok(unsafe { go::start_c_copy(f, args, size, 0) }?)
+}
+
+/// Whether the caller is a goroutine.
+pub fn on_goroutine() -> bool {
+    !sched::running().is_null()
+}
+
+/// The running goroutine's word for its host; null outside.
+pub fn local_get() -> *mut c_void {
+    let g = sched::running();
+    // SAFETY: the running goroutine's header is valid.
+    if g.is_null() {
+        core::ptr::null_mut()
+    } else {
+        unsafe { (*g).local.get() }
+    }
+}
+
+/// Sets it. Nothing happens outside goroutines.
+pub fn local_set(p: *mut c_void) {
+    let g = sched::running();
+    if !g.is_null() {
+        // SAFETY: as above.
+        unsafe { (*g).local.set(p) };
+    }
+}
+
+// ---- runtime -------------------------------------------------------------------------------------
+
+/// Runs `f(arg)` as a main goroutine on the calling thread.
+///
+/// # Errors
+/// `Deadlock`, `Perm` from a goroutine, `Shutdown`, `NoMemory`, `Os`.
+///
+/// # Safety
+/// `f(arg)` is sound to call on this thread.
+pub unsafe fn run_c(f: unsafe extern "C-unwind" fn(*mut c_void) -> c_int, arg: *mut c_void) -> Result<c_int> {
+    // SAFETY: by the caller.
+    run_class(0, || unsafe { f(arg) })
+}
+
+/// Runs `f` as a main goroutine of a class on the calling thread. A panic goes on in the caller.
+///
+/// # Errors
+/// As `run_c`.
+pub fn run_class<R>(class: u8, f: impl FnOnce() -> R) -> Result<R> {
+    match runtime::run_main(class, f)? {
+        Ok(r) => Ok(r),
+        Err(p) => std::panic::resume_unwind(p),
+    }
+}
+
+/// Undoes one `hold`. False: there was none.
+pub fn release() -> bool {
+    runtime::release()
+}
+
+/// Sets how many goroutines run at once; 0 only asks. Returns the former number.
+///
+/// # Errors
+/// `Invalid` above 4096, `Shutdown`.
+pub fn workers(n: u32) -> Result<u32> {
+    Ok(runtime::workers(n)?)
+}
+
+/// Waits for all goroutines until `deadline`, then stops the workers for good.
+///
+/// # Errors
+/// `TimedOut` if goroutines were left, `Perm` from a goroutine, `Shutdown` if it was done before.
+pub fn shutdown(deadline: Time) -> Result<()> {
+    Ok(runtime::shutdown_by(deadline)?)
+}
+
+/// Runs `f(arg)` on a helper thread while the caller waits.
+///
+/// # Errors
+/// `Os` if no helper thread could be started; `Perm` on a helper thread; `Shutdown`.
+///
+/// # Safety
+/// `f(arg)` is sound to call on another thread.
+pub unsafe fn blocking_c(f: CFn, arg: *mut c_void) -> Result<()> {
+    struct Arg(*mut c_void);
+    // SAFETY: by the caller.
+    unsafe impl Send for Arg {}
+    if sched::in_helper() {
+        return Err(Error::Perm);
+    }
+    runtime::ensure_started()?;
+    let arg = Arg(arg);
+    sched::blocking::call(move || {
+        let arg = arg;
+        // SAFETY: by the caller.
+        unsafe { f(arg.0) }
+    })
+    .map_err(Error::Os)
+}
+
+/// Registers the hooks of a host class (1 to 3).
+pub fn set_host(class: u8, hooks: &'static HostHooks) {
+    sched::host::set(class, hooks);
+}
+
+/// Gives the goroutine its OS thread for itself; nests. Nothing happens outside goroutines.
+pub fn lock_thread() {
+    sched::exclusive::lock();
+}
+
+/// Undoes one `lock_thread`.
+pub fn unlock_thread() {
+    sched::exclusive::unlock();
+}

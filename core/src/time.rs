@@ -1,0 +1,249 @@
+//! Sleeping, timers and the clock's conversions.
+//!
+//! *Where it sits*: layer 4, over the timer heaps of `timers.rs` and the channels.
+
+use crate::chan::core::Error;
+use crate::chan::source::Source;
+use crate::chan::ByteChan;
+use crate::goroutine::Reason;
+use crate::rank::Rank;
+use crate::sched::{self, timers};
+use crate::sys;
+use crate::timers::{CFn, Due, TimerNode};
+use crate::wait::Outcome;
+use core::ffi::c_void;
+use std::cell::Cell;
+use std::mem::offset_of;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+// ---- the clock -----------------------------------------------------------------------------------
+
+/// The same moment on both clocks: `Instant` and nanoseconds advance together.
+fn origin() -> (Instant, i64) {
+    static ORIGIN: OnceLock<(Instant, i64)> = OnceLock::new();
+    *ORIGIN.get_or_init(|| (Instant::now(), timers::now()))
+}
+
+/// Nanoseconds of a duration, saturating.
+pub(crate) fn nanos(d: Duration) -> i64 {
+    i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// The deadline for an instant: never one of the special values, saturating.
+pub fn deadline(t: Instant) -> i64 {
+    let (i, ns) = origin();
+    match t.checked_duration_since(i) {
+        Some(d) => ns.saturating_add(nanos(d)).clamp(1, i64::MAX - 1),
+        None => ns.saturating_sub(nanos(i.duration_since(t))).max(1),
+    }
+}
+
+/// The instant of a deadline.
+pub fn instant(when: i64) -> Instant {
+    let (i, ns) = origin();
+    let d = Duration::from_nanos(when.abs_diff(ns));
+    if when >= ns {
+        i.checked_add(d).unwrap_or(i)
+    } else {
+        i.checked_sub(d).unwrap_or(i)
+    }
+}
+
+// ---- sleep ---------------------------------------------------------------------------------------
+
+/// Waits until `when`, in nanoseconds of the monotonic clock. [any]
+///
+/// # Errors
+/// `Cancelled`, `Interrupted`.
+pub fn sleep_to(when: i64) -> Result<(), Error> {
+    if when <= timers::now() {
+        return Ok(());
+    }
+    let wt = sched::me();
+    // SAFETY: our own waiter; nothing but the deadline (and cancellation) can end the wait.
+    unsafe {
+        (*wt).begin_multi();
+        match sched::wait(wt, Reason::Sleep, when) {
+            Outcome::TimedOut | Outcome::Peer => Ok(()),
+            other => Err(other.into()),
+        }
+    }
+}
+
+/// Pauses the goroutine (or plain thread) for at least `d`; zero returns at once (T-01). [any]
+///
+/// ```
+/// let t = std::time::Instant::now();
+/// zokor::run(|| zokor::sleep(std::time::Duration::from_millis(2)));
+/// assert!(t.elapsed() >= std::time::Duration::from_millis(2));
+/// ```
+///
+/// # Panics
+/// If the caller's host cancels the wait.
+pub fn sleep(d: Duration) {
+    sleep_or_panic(timers::after(nanos(d)));
+}
+
+/// Pauses until `t`; a past instant returns at once. [any]
+///
+/// # Panics
+/// As [`sleep`].
+pub fn sleep_until(t: Instant) {
+    sleep_or_panic(deadline(t));
+}
+
+fn sleep_or_panic(when: i64) {
+    if let Err(e) = sleep_to(when) {
+        panic!("sleep was ended: {e:?}");
+    }
+}
+
+// ---- timers for the faces ------------------------------------------------------------------------
+
+/// A timer: ticks on a channel, or runs a function.
+pub struct RawTimer {
+    kind: Kind,
+}
+
+enum Kind {
+    /// A synchronous channel (T-03).
+    Chan(Arc<ByteChan>),
+    /// A function in a goroutine of its own (T-11).
+    Func(Box<Func>),
+}
+
+struct Func {
+    node: TimerNode,
+    state: sys::Mutex<FuncState>,
+    f: CFn,
+    arg: *mut c_void,
+}
+
+struct FuncState {
+    armed: Cell<bool>,
+}
+
+// SAFETY: the node is used under its heap's lock, the function and its argument are promised to be callable from any
+// thread.
+unsafe impl Send for RawTimer {}
+// SAFETY: as above.
+unsafe impl Sync for RawTimer {}
+
+impl RawTimer {
+    /// A timer that ticks on a channel: first after `first` nanoseconds, then every `period` (0: once).
+    ///
+    /// # Errors
+    /// `Invalid` for a negative period; `NoMemory`; `Shutdown`.
+    pub fn new(first: i64, period: i64) -> Result<Arc<RawTimer>, Error> {
+        if period < 0 {
+            return Err(Error::Invalid);
+        }
+        let chan = ByteChan::timer(timers::after(first.max(0)), period)?;
+        Ok(Arc::new(RawTimer { kind: Kind::Chan(chan) }))
+    }
+
+    /// A timer that runs `f(arg)` in a goroutine after `first` nanoseconds.
+    ///
+    /// # Errors
+    /// `Shutdown`, `Os` if the runtime cannot be started.
+    ///
+    /// # Safety
+    /// `f(arg)` may be called from any thread until the timer was stopped.
+    pub unsafe fn func(first: i64, f: CFn, arg: *mut c_void) -> Result<Arc<RawTimer>, Error> {
+        crate::runtime::ensure_started().map_err(Error::from)?;
+        let state = sys::Mutex::new(Rank::Context, FuncState { armed: Cell::new(true) });
+        let t = Arc::new(RawTimer { kind: Kind::Func(Box::new(Func { node: TimerNode::new(), state, f, arg })) });
+        if let Kind::Func(func) = &t.kind {
+            let _state = func.state.lock();
+            // SAFETY: boxed, and disarmed before it is freed.
+            unsafe { timers::arm(&func.node, timers::after(first.max(0)), fire_func) };
+        }
+        Ok(t)
+    }
+
+    /// The channel; `None` for a function timer.
+    pub fn chan(&self) -> Option<&Arc<ByteChan>> {
+        match &self.kind {
+            Kind::Chan(c) => Some(c),
+            Kind::Func(_) => None,
+        }
+    }
+
+    /// Stops it. True: no tick will be received (it was armed, or expired but unread), or the function will not run. Never
+    /// waits for a running function (T-11).
+    pub fn stop(&self) -> bool {
+        match &self.kind {
+            Kind::Chan(c) => with_source(c, |s, _| {
+                // SAFETY: the channel's lock is held.
+                unsafe { s.stop() }
+            }),
+            Kind::Func(f) => {
+                let state = f.state.lock();
+                f.take_out(&state)
+            }
+        }
+    }
+
+    /// Starts it anew, due after `first` nanoseconds. The result is as of `stop`; no tick from before is received afterwards.
+    pub fn reset(&self, first: i64) -> bool {
+        let when = timers::after(first.max(0));
+        match &self.kind {
+            Kind::Chan(c) => with_source(c, |s, h| {
+                // SAFETY: the channel's lock is held.
+                unsafe { s.reset(h, when) }
+            }),
+            Kind::Func(f) => {
+                let state = f.state.lock();
+                let was = f.take_out(&state);
+                state.armed.set(true);
+                // SAFETY: in no heap now; disarmed before it is freed.
+                unsafe { timers::arm(&f.node, when, fire_func) };
+                was
+            }
+        }
+    }
+}
+
+fn with_source(c: &ByteChan, f: impl FnOnce(&Source, &crate::chan::Header) -> bool) -> bool {
+    let h = c.header();
+    h.lock().lock();
+    let r = h.source().is_some_and(|s| f(s, h));
+    // SAFETY: we hold it.
+    unsafe { h.lock().unlock() };
+    r
+}
+
+impl Func {
+    /// Out of the heap: true if it was still to run.
+    fn take_out(&self, state: &FuncState) -> bool {
+        // SAFETY: armed before, by us.
+        state.armed.replace(false) && unsafe { timers::disarm(&self.node) }
+    }
+}
+
+unsafe fn fire_func(node: *mut TimerNode, _: i64, due: &mut Due) {
+    // SAFETY: armed by RawTimer, so it lies in a Func, which leaves the heap before it is freed. Only constant fields are read.
+    unsafe {
+        let f = node.cast::<u8>().sub(offset_of!(Func, node)).cast::<Func>();
+        due.calls.push(((*f).f, (*f).arg));
+    }
+}
+
+impl Drop for RawTimer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Runs a timer's function in a goroutine of its own.
+///
+/// # Safety
+/// Whoever made the timer vouches for function and argument.
+pub(crate) unsafe fn spawn_call(f: CFn, arg: *mut c_void) {
+    let a = crate::go::Attributes::default();
+    // SAFETY: by the caller.
+    if let Err(e) = unsafe { crate::go::start_c(a, f, arg, None) } {
+        crate::dump::notice(&format!("a timer's function could not be started: {}", std::io::Error::from(e)));
+    }
+}
