@@ -1,0 +1,180 @@
+//! Channels of bytes.
+//!
+//! Where it sits: above `handle`; `select` and `timer` share its handles.
+
+use std::ffi::{c_char, c_int, c_void, CStr};
+use std::mem::{self, size_of};
+use std::ptr::{self, NonNull};
+
+use zokor::raw::{ByteChan, ByteChanOpts, Error};
+
+use crate::handle::{self, zk_chan};
+use crate::result::{code, status};
+use crate::sized::{self, sized};
+use crate::time::zk_time;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct zk_chan_opts {
+    /// = sizeof(zk_chan_opts)
+    pub size: usize,
+    pub elem_size: usize,
+    /// 0: rendezvous
+    pub capacity: usize,
+    /// for elements whose send returned ZK_OK and that nobody received, or received as NULL
+    pub drop: Option<unsafe extern "C-unwind" fn(elem: *mut c_void, user: *mut c_void)>,
+    pub user: *mut c_void,
+    /// copied; shown in dumps
+    pub name: *const c_char,
+}
+
+sized!(zk_chan_opts: elem_size, capacity, drop, user, name);
+
+const DEFAULTS: zk_chan_opts = zk_chan_opts {
+    size: size_of::<zk_chan_opts>(),
+    elem_size: 0,
+    capacity: 0,
+    drop: None,
+    user: ptr::null_mut(),
+    name: ptr::null(),
+};
+
+/// The element pointer for the engine: one that is never null for a send.
+///
+/// `MsgSize`: not the channel's size. `Invalid`: no element although it has bytes.
+pub(crate) fn to_send(chan: &ByteChan, elem: *const c_void, size: usize) -> Result<*const u8, Error> {
+    match size {
+        _ if size != chan.elem_size() => Err(Error::MsgSize),
+        0 => Ok(NonNull::dangling().as_ptr()),
+        _ if elem.is_null() => Err(Error::Invalid),
+        _ => Ok(elem.cast()),
+    }
+}
+
+/// The slot for the engine: null discards, whatever `size` says.
+pub(crate) fn to_fill(chan: &ByteChan, elem: *mut c_void, size: usize) -> Result<*mut u8, Error> {
+    if !elem.is_null() && size != chan.elem_size() {
+        return Err(Error::MsgSize);
+    }
+    Ok(elem.cast())
+}
+
+/// A channel of elements of `elem_size` bytes; capacity 0 is a rendezvous. NULL: no memory, or a size beyond reason.
+/// `[any]`
+///
+/// cbindgen:postfix=ZK_OWNED
+#[no_mangle]
+pub extern "C" fn zk_chan_new(elem_size: usize, capacity: usize) -> *mut zk_chan {
+    let opts = zk_chan_opts { elem_size, capacity, ..DEFAULTS };
+    // SAFETY: a whole struct of ours.
+    unsafe { zk_chan_new_with(&opts) }
+}
+
+/// A channel with options. NULL: as above, or the options are not understood. `[any]`
+///
+/// `drop` runs in whichever goroutine or thread gives the element up, and never while the channel is locked.
+///
+/// cbindgen:postfix=ZK_OWNED
+///
+/// # Safety
+/// H2; `drop` may be called with each element that was sent, from any thread.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_new_with(opts: *const zk_chan_opts) -> *mut zk_chan {
+    // SAFETY: H2.
+    let Ok(opts) = (unsafe { sized::read(opts, DEFAULTS) }) else { return ptr::null_mut() };
+    type CDrop = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void);
+    type RawDrop = unsafe extern "C-unwind" fn(*mut u8, *mut c_void);
+    let made = ByteChan::new(ByteChanOpts {
+        elem_size: opts.elem_size,
+        capacity: opts.capacity,
+        // SAFETY: the two differ in what a thin data pointer points to, which no ABI sees.
+        drop: opts.drop.map(|hook| unsafe { mem::transmute::<CDrop, RawDrop>(hook) }),
+        user: opts.user,
+        // SAFETY: H2: a string for the length of the call.
+        name: (!opts.name.is_null()).then(|| unsafe { CStr::from_ptr(opts.name) }.to_string_lossy().into_owned()),
+    });
+    made.map_or(ptr::null_mut(), handle::into_c)
+}
+
+/// One more reference; returns c. `[any]`
+///
+/// # Safety
+/// H1.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_ref(c: *mut zk_chan) -> *mut zk_chan {
+    // SAFETY: H1.
+    if unsafe { handle::retain(c) } {
+        c
+    } else {
+        ptr::null_mut()
+    }
+}
+
+/// Gives a reference back; does not close. With the last one, elements that wait in the buffer go to `drop`. `[any]`
+///
+/// # Safety
+/// H1; the reference is not used again.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_unref(c: *mut zk_chan) {
+    // SAFETY: H1 and the caller's word.
+    unsafe { handle::release(c) };
+}
+
+/// Copies *elem in. `size` must equal the element size (ZK_EMSGSIZE). `[any]`
+///
+/// ZK_ECLOSED: the channel was closed, before or while waiting. On any error nothing was sent.
+///
+/// # Safety
+/// H1, H2.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_send(c: *mut zk_chan, elem: *const c_void, size: usize, deadline: zk_time) -> c_int {
+    // SAFETY: H1.
+    let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
+    // SAFETY: H2; `to_send` has compared the sizes.
+    status(to_send(chan, elem, size).and_then(|elem| unsafe { chan.send(elem, deadline) }))
+}
+
+/// Copies an element out; elem = NULL (any size) discards it. `[any]`
+///
+/// Closed: drains the buffer first, then zeroes *elem and fails with ZK_ECLOSED. On any other error *elem is as before.
+///
+/// # Safety
+/// H1, H2.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
+    // SAFETY: H1.
+    let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
+    // SAFETY: H2; `to_fill` has compared the sizes.
+    status(to_fill(chan, elem, size).and_then(|elem| unsafe { chan.recv(elem, deadline) }))
+}
+
+/// Wakes every sender and receiver that waits. ZK_ECLOSED if it was closed already. `[any]`
+///
+/// # Safety
+/// H1.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_close(c: *mut zk_chan) -> c_int {
+    // SAFETY: H1.
+    let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
+    status(chan.close())
+}
+
+/// Elements in the buffer, a snapshot. `[any]`
+///
+/// # Safety
+/// H1.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_len(c: *const zk_chan) -> usize {
+    // SAFETY: H1.
+    unsafe { handle::borrow(c) }.map_or(0, |chan| chan.len())
+}
+
+/// Size of the buffer. `[any]`
+///
+/// # Safety
+/// H1.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_cap(c: *const zk_chan) -> usize {
+    // SAFETY: H1.
+    unsafe { handle::borrow(c) }.map_or(0, |chan| chan.cap())
+}

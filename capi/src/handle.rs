@@ -1,0 +1,133 @@
+//! Pointers that C holds: how an object becomes one, how it is recognised, and who owns it.
+//!
+//! Where it sits: below every module here that deals in handles.
+//!
+//! # State
+//! A handle is the address of a [`Block`], which an [`Arc`] keeps: each `zk_X_new` and `zk_X_ref` gives C one
+//! strong reference, each `zk_X_unref` takes one back.
+//!
+//! # Invariants
+//! - **B1** `tag` is the tag of the block's type from creation until its last reference goes; then it is [`DEAD`].
+//!   A pointer that is null, misaligned or shows another tag is refused. That finds zeroed memory, handles of
+//!   another kind and many stale ones; a pointer into unmapped memory cannot be told from a good one.
+
+use std::ptr;
+use std::sync::Arc;
+
+use zokor::raw::{ByteChan, Timer};
+
+/// What the tag of a freed block reads as, until the memory is used again.
+const DEAD: u64 = u64::from_le_bytes(*b"zk-freed");
+
+/// Memory behind a handle: the tag that recognises it, then the object.
+#[repr(C)]
+pub(crate) struct Block<T> {
+    tag: u64,
+    object: T,
+}
+
+impl<T> Drop for Block<T> {
+    fn drop(&mut self) {
+        // A plain store to memory that is freed next would be removed by the compiler.
+        // SAFETY: `self` is valid and exclusively ours here.
+        unsafe { ptr::write_volatile(&mut self.tag, DEAD) };
+    }
+}
+
+/// A type that C knows as an opaque struct.
+///
+/// # Safety
+/// `TAG` must differ from the tag of every other implementation and from [`DEAD`].
+pub(crate) unsafe trait Handle {
+    /// What the handle stands for on this side.
+    type Object: Send + Sync;
+    /// Marks blocks of this type.
+    const TAG: u64;
+}
+
+/// A channel.
+pub struct zk_chan;
+/// A context.
+pub struct zk_ctx;
+/// A timer.
+pub struct zk_timer;
+
+// SAFETY: the tags of this file are pairwise different.
+unsafe impl Handle for zk_chan {
+    type Object = Arc<ByteChan>;
+    const TAG: u64 = u64::from_le_bytes(*b"zk-chan.");
+}
+
+/// A timer and the handle of its channel, which C borrows from it.
+pub(crate) struct TimerObject {
+    pub(crate) timer: Arc<Timer>,
+    /// One reference, given back with the timer; null for a timer that calls a function.
+    pub(crate) chan: *mut zk_chan,
+}
+
+// SAFETY: the pointer is a counted reference to a block whose object is Send and Sync (B1).
+unsafe impl Send for TimerObject {}
+// SAFETY: as above.
+unsafe impl Sync for TimerObject {}
+
+impl Drop for TimerObject {
+    fn drop(&mut self) {
+        // SAFETY: the reference this object has held since it was made.
+        unsafe { release(self.chan) };
+    }
+}
+
+// SAFETY: the tags of this file are pairwise different.
+unsafe impl Handle for zk_timer {
+    type Object = TimerObject;
+    const TAG: u64 = u64::from_le_bytes(*b"zk-timer");
+}
+
+/// Hands `object` to C with one reference.
+pub(crate) fn into_c<H: Handle>(object: H::Object) -> *mut H {
+    Arc::into_raw(Arc::new(Block { tag: H::TAG, object })).cast_mut().cast()
+}
+
+/// The block behind `handle`, or `None` if there is visibly none.
+fn block<H: Handle>(handle: *const H) -> Option<*const Block<H::Object>> {
+    let block: *const Block<H::Object> = handle.cast();
+    if block.is_null() || !block.is_aligned() {
+        return None;
+    }
+    // SAFETY: H1; a foreign pointer is the caller's fault, which this read finds where it can be found (B1).
+    let tag = unsafe { ptr::addr_of!((*block).tag).read_volatile() };
+    (tag == H::TAG).then_some(block)
+}
+
+/// What `handle` stands for, for the length of a call.
+///
+/// # Safety
+/// `handle` is null or was made by [`into_c`], and its reference is not given back during `'a`.
+pub(crate) unsafe fn borrow<'a, H: Handle>(handle: *const H) -> Option<&'a H::Object> {
+    // SAFETY: `block` has seen the tag, so by H1 and the caller's word the block lives for 'a.
+    block(handle).map(|b| unsafe { &(*b).object })
+}
+
+/// One more reference to `handle`. False if it is visibly no handle of this type.
+///
+/// # Safety
+/// As for [`borrow`].
+pub(crate) unsafe fn retain<H: Handle>(handle: *const H) -> bool {
+    match block(handle) {
+        // SAFETY: the block is the inside of an `Arc` (H1) that the caller's reference keeps alive.
+        Some(b) => unsafe { Arc::increment_strong_count(b) },
+        None => return false,
+    }
+    true
+}
+
+/// Takes one reference back from C. Null is fine.
+///
+/// # Safety
+/// `handle` is null, or the caller owns one reference and does not use it again.
+pub(crate) unsafe fn release<H: Handle>(handle: *mut H) {
+    if let Some(b) = block(handle) {
+        // SAFETY: the reference is the caller's to give (H1).
+        drop(unsafe { Arc::from_raw(b) });
+    }
+}

@@ -1,0 +1,128 @@
+//! Select.
+//!
+//! Where it sits: above `chan`, whose checks it applies to each case.
+
+use std::ffi::{c_int, c_void};
+use std::ptr;
+use std::sync::Arc;
+
+use zokor::raw::{self, Case, Error, Op, Order};
+
+use crate::chan;
+use crate::handle::{self, zk_chan};
+use crate::result::code;
+use crate::time::zk_time;
+
+#[repr(C)]
+pub struct zk_case {
+    /// NULL: this case is never ready (switches it off)
+    pub chan: *mut zk_chan,
+    /// sent from / received into; NULL on receive: discard
+    pub elem: *mut c_void,
+    /// element size
+    pub size: usize,
+    /// may be NULL; set for the case that ran: false when closed
+    pub ok: *mut bool,
+    /// ZK_OP_SEND or ZK_OP_RECV
+    pub op: u32,
+    /// 0
+    pub reserved: u32,
+}
+
+const SEND: u32 = 1;
+const RECV: u32 = 2;
+
+/// The most cases a select may have, as in Go.
+const MAX_CASES: usize = 65536;
+
+/// So many cases need no allocation.
+const INLINE: usize = 8;
+
+/// The engine's form of a case.
+///
+/// # Safety
+/// H1, H2.
+unsafe fn convert(case: &zk_case) -> Result<Case, Error> {
+    let op = match case.op {
+        SEND => Op::Send,
+        RECV => Op::Recv,
+        _ => return Err(Error::Invalid),
+    };
+    if case.reserved != 0 || !case.ok.is_aligned() {
+        return Err(Error::Invalid);
+    }
+    if case.chan.is_null() {
+        return Ok(Case { chan: ptr::null(), elem: ptr::null_mut(), op });
+    }
+    // SAFETY: H1.
+    let chan = unsafe { handle::borrow(case.chan) }.ok_or(Error::Invalid)?;
+    let elem = match op {
+        Op::Send => chan::to_send(chan, case.elem, case.size)?.cast_mut(),
+        Op::Recv => chan::to_fill(chan, case.elem, case.size)?,
+    };
+    Ok(Case { chan: Arc::as_ptr(chan), elem, op })
+}
+
+/// Converts all cases, lets the engine choose and hands its answer back.
+///
+/// # Safety
+/// H1, H2.
+unsafe fn select(cases: *const zk_case, n: usize, deadline: zk_time, order: Order) -> Result<c_int, Error> {
+    if n > MAX_CASES || !cases.is_aligned() || (cases.is_null() && n > 0) {
+        return Err(Error::Invalid);
+    }
+    let cases = match n {
+        0 => &[],
+        // SAFETY: H2; not null, aligned, and few enough not to overflow.
+        _ => unsafe { std::slice::from_raw_parts(cases, n) },
+    };
+    let mut few = [const { Case { chan: ptr::null(), elem: ptr::null_mut(), op: Op::Recv } }; INLINE];
+    let mut many = Vec::new();
+    let converted: &mut [Case] = if n <= INLINE {
+        &mut few[..n]
+    } else {
+        many.try_reserve_exact(n).map_err(|_| Error::NoMemory)?;
+        many.resize_with(n, || Case { chan: ptr::null(), elem: ptr::null_mut(), op: Op::Recv });
+        &mut many
+    };
+    for (to, from) in converted.iter_mut().zip(cases) {
+        // SAFETY: H1, H2.
+        *to = unsafe { convert(from) }?;
+    }
+    // SAFETY: H1, H2; the sizes have been compared.
+    let chosen = unsafe { raw::select(converted, deadline, order) }?;
+    let case = &cases[chosen.index];
+    if !case.ok.is_null() {
+        // SAFETY: H2, and aligned.
+        unsafe { case.ok.write(chosen.ok) };
+    }
+    if !chosen.ok && case.op == SEND {
+        return Err(Error::Closed);
+    }
+    Ok(chosen.index as c_int) // below MAX_CASES
+}
+
+/// Waits until one case can proceed, performs it and returns its index. `[any]`
+///
+/// Among several ready ones the choice is uniformly random, per case. ZK_EAGAIN (ZK_NOWAIT) and ZK_ETIMEDOUT mean no
+/// case ran: they are the `default:` of a switch. ZK_ECLOSED: the chosen send case met a closed channel (its *ok is
+/// false); nothing was sent. At most 65536 cases. A select never meets itself. Without a case that has a channel it
+/// waits for the deadline.
+///
+/// # Safety
+/// H1, H2.
+#[no_mangle]
+pub unsafe extern "C" fn zk_select(cases: *const zk_case, n: usize, deadline: zk_time) -> c_int {
+    // SAFETY: H1, H2.
+    unsafe { select(cases, n, deadline, Order::Fair) }.unwrap_or_else(code)
+}
+
+/// The same, but among several ready cases the first listed one is chosen. `[any]`
+///
+/// # Safety
+/// H1, H2.
+#[no_mangle]
+pub unsafe extern "C" fn zk_select_ordered(cases: *const zk_case, n: usize, deadline: zk_time) -> c_int {
+    // SAFETY: H1, H2.
+    unsafe { select(cases, n, deadline, Order::Listed) }.unwrap_or_else(code)
+}
