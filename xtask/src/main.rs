@@ -9,6 +9,8 @@ use std::process::ExitCode;
 mod conformance;
 mod dist;
 mod docs;
+mod header;
+mod install;
 mod layers;
 mod lint;
 mod source;
@@ -26,7 +28,22 @@ const TASKS: &[Task] = &[
     Task { name: "lint", help: "house rules a compiler does not check", run: lint::run },
     Task { name: "conformance", help: "which test checks which rule; --write renews the table", run: conformance::run },
     Task { name: "docs", help: "documents name what exists; --write renews their generated parts", run: docs::run },
+    Task {
+        name: "capi",
+        help: "the C library in target/release (--debug: target/debug), ready to link with",
+        run: install::capi,
+    },
     Task { name: "dist", help: "source archive of the committed tree", run: dist::run },
+    Task {
+        name: "header",
+        help: "include/zokor.h from capi; --check compares it with the tree and the library",
+        run: header::run,
+    },
+    Task {
+        name: "install",
+        help: "--prefix DIR [--destdir DIR] [--libdir NAME]: what C and C++ programs need",
+        run: install::run,
+    },
     Task { name: "layers", help: "no module of core uses a higher layer", run: layers::run },
 ];
 

@@ -1,0 +1,1 @@
+enum { ZK_OP_SEND = 1, ZK_OP_RECV = 2 };

@@ -1,0 +1,1 @@
+#define ZK_ZERO { { 0, 0, 0, 0 } }

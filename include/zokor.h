@@ -1,0 +1,425 @@
+/* zokor.h - goroutines, channels and select for C.            SPDX: MIT OR Apache-2.0
+ *
+ * CONVENTIONS (they hold for every function below; exceptions are stated)
+ *
+ *   Results     int / int64_t: >= 0 is success, < 0 is an error.
+ *                 -1 .. -4095   the operating system's errno, negated
+ *                 <= -5001      one of ZK_E* below, the same number on every OS
+ *               errno itself is never read or written: a goroutine may wake up on
+ *               another thread, and compilers keep the old thread's &errno.
+ *   Time        One clock: monotonic nanoseconds. Every blocking call has ONE form
+ *               with an absolute `deadline`: ZK_FOREVER, ZK_NOWAIT or zk_in(5*ZK_SEC).
+ *   Ownership   zk_X_new() returns one reference, given back with zk_X_unref().
+ *               Arguments are borrowed for the call. "borrowed" on a result means:
+ *               do not unref, valid as long as its parent. unref(NULL) does nothing.
+ *   Storage     Sync types are plain structs, valid when zeroed, never moved while
+ *               in use, and need no destroy call. All other types are opaque.
+ *   Structs     Option and report structs start with `size`; fill them with their
+ *               *_INIT macro and they stay compatible with newer libraries.
+ *   Threads     [any] callable from every thread; a blocking call made outside a
+ *               goroutine blocks that OS thread.   [go] only inside a goroutine.
+ *               All objects may be shared freely between goroutines and threads.
+ *               An `elem` or buffer stays valid and unchanged until the call returns.
+ *               With a deadline in the past a call that cannot finish at once gives
+ *               ZK_ETIMEDOUT; only ZK_NOWAIT gives ZK_EAGAIN.
+ *   Cancel      A goroutine started with a context gets ZK_ECANCELED (or
+ *               ZK_ETIMEDOUT) from its blocking calls once that context is done,
+ *               also when the operation was ready (never with ZK_NOWAIT, which does
+ *               not block). The operation then has not happened. Unbound goroutines
+ *               never see it; zk_go does not inherit a context.
+ *   Scheduling  Cooperative: a goroutine runs until it blocks, yields, ends, or makes
+ *               any call into this library after its time slice (10 ms) is used up.
+ *               One that makes no call, or blocks its thread, holds up nobody else:
+ *               its worker's place is given to another thread.
+ *   NULL        A NULL channel, timer, context … is ZK_EINVAL; in a select case it is
+ *               never ready; zk_chan_len and zk_chan_cap of NULL are 0.
+ *   TLS         Do not keep a thread-local variable's address (errno included)
+ *               across a blocking call, unless the goroutine is pinned.
+ *   Signals     No function may be called from a signal handler: write to a pipe, or
+ *               set a flag, and let a thread or goroutine act on it.
+ *   fork        In the child only exec*() and _exit() are allowed.
+ */
+#ifndef ZK_H
+#define ZK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* ---- version --------------------------------------------------------------------------------- */
+
+#define ZK_VERSION_MAJOR  0
+#define ZK_VERSION_MINOR  1
+#define ZK_VERSION_PATCH  0
+#define ZK_VERSION_STRING "0.1.0"
+#define ZK_MAKE_VERSION(a, b, c) (((a) << 16) | ((b) << 8) | (c))
+#define ZK_VERSION        ZK_MAKE_VERSION(ZK_VERSION_MAJOR, ZK_VERSION_MINOR, ZK_VERSION_PATCH)
+#define ZK_AT_LEAST(a, b) (ZK_VERSION >= ZK_MAKE_VERSION(a, b, 0))
+
+/* ---- compiler glue --------------------------------------------------------------------------- */
+
+#if defined(_WIN32) && !defined(ZK_STATIC)
+#  define ZK_API __declspec(dllimport)
+#elif defined(__GNUC__)
+#  define ZK_API __attribute__((visibility("default")))
+#else
+#  define ZK_API
+#endif
+
+#if defined(__GNUC__)
+#  define ZK_OWNED      __attribute__((warn_unused_result))
+#  define ZK_NORETURN   __attribute__((noreturn))
+#  define ZK_DEPRECATED(since, use) __attribute__((deprecated("since " since ": use " use)))
+#else
+#  define ZK_OWNED
+#  define ZK_NORETURN
+#  define ZK_DEPRECATED(since, use)
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- results --------------------------------------------------------------------------------- */
+
+#define ZK_ERRORS(X)                                                            \
+  X(ZK_ECLOSED,   -5001, "channel is closed")                                   \
+  X(ZK_ETIMEDOUT, -5002, "deadline has passed")                                 \
+  X(ZK_EAGAIN,    -5003, "operation would block")                               \
+  X(ZK_ECANCELED, -5004, "context was canceled")                                \
+  X(ZK_EINVAL,    -5005, "invalid argument")                                    \
+  X(ZK_ENOMEM,    -5006, "out of memory")                                       \
+  X(ZK_EMSGSIZE,  -5007, "element size does not match the channel")             \
+  X(ZK_EBUSY,     -5008, "resource is busy")                                    \
+  X(ZK_EPERM,     -5009, "not allowed from here")                               \
+  X(ZK_EDEADLOCK, -5010, "all goroutines are blocked")                          \
+  X(ZK_EPANIC,    -5011, "goroutine panicked")                                  \
+  X(ZK_ESHUTDOWN, -5012, "runtime is shut down")                                \
+  X(ZK_ENOTSUP,   -5013, "not supported on this platform")                      \
+  X(ZK_EOF,       -5014, "end of stream")                                       \
+  X(ZK_ENOHOST,   -5015, "unknown host or service")                             \
+  X(ZK_ELIMIT,    -5016, "configured limit reached")
+
+enum {
+  ZK_OK = 0,
+#define ZK_DEF(name, code, text) name = code,
+  ZK_ERRORS(ZK_DEF)
+#undef ZK_DEF
+  ZK_EMAX_ = -5999
+};
+
+/* The text for a result: "channel is closed", "Connection reset by peer". [any]
+ * Never NULL; static storage. Results >= 0 are "success". */
+ZK_API const char *zk_strerror(int rc);
+
+/* The name of a result: "ZK_ECLOSED", "ECONNRESET". [any]
+ * Never NULL; static storage. "unknown" for a number that means nothing. */
+ZK_API const char *zk_errname(int rc);
+
+/* The version of the library that runs; compare with ZK_VERSION. [any] */
+ZK_API uint32_t zk_version(void);
+ZK_API const char *zk_version_string(void);  /* The same as text, "0.1.0". [any] */
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+typedef int64_t zk_time;      /* Absolute, monotonic nanoseconds. */
+typedef int64_t zk_duration;  /* Nanoseconds. */
+
+#define ZK_US      INT64_C(1000)
+#define ZK_MS      INT64_C(1000000)
+#define ZK_SEC     INT64_C(1000000000)
+#define ZK_MIN     (60 * ZK_SEC)
+#define ZK_NOWAIT  INT64_C(0)   /* deadline: now or not at all */
+#define ZK_FOREVER INT64_MAX    /* deadline: never */
+
+ZK_API zk_time zk_now(void);  /* The present instant. [any] */
+
+/* now + d, saturating: ZK_FOREVER when it is too far off. [any] */
+ZK_API zk_time zk_in(zk_duration d);
+ZK_API int zk_sleep(zk_duration d);  /* Waits for at least d; d <= 0 returns at once. [any] */
+
+/* ---- runtime --------------------------------------------------------------------------------- */
+
+typedef struct zk_chan zk_chan;    /* A channel. */
+typedef struct zk_ctx zk_ctx;      /* A context. */
+typedef struct zk_timer zk_timer;  /* A timer. */
+
+/* Where the library takes its memory from. Both functions are called from any thread and from
+ * goroutines, must not call the library, and must not wait. */
+typedef struct zk_allocator {
+  void *(*alloc)(size_t size, size_t align, void *user);  /* NULL: no memory. */
+  /* Same size and align as at alloc. */
+  void (*free)(void *p, size_t size, size_t align, void *user);
+  void *user;
+} zk_allocator;
+
+typedef struct zk_config {
+  size_t size;                    /* = sizeof(zk_config) */
+  uint32_t workers;               /* 0: one per available CPU */
+  uint32_t max_blocking;          /* 0: 512 threads for zk_blocking() */
+  size_t stack_size;              /* 0: 64 KiB virtual, committed on touch */
+  uint64_t max_goroutines;        /* 0: no limit */
+  /* NULL: dump + abort; after it returns the goroutine ends, the rest goes on */
+  void (*on_panic)(uint64_t goid, const char *msg, void *user);
+  void *user;
+  const zk_allocator *allocator;  /* NULL: malloc; must outlive the process */
+} zk_config;
+
+typedef int (*zk_int_fn)(void *arg);  /* The same with a result. */
+typedef void (*zk_fn)(void *arg);     /* What a goroutine or callback runs. */
+
+#define ZK_CONFIG_INIT { sizeof(zk_config), 0, 0, 0, 0, NULL, NULL, NULL }
+
+/* Optional: the runtime starts by itself with defaults on first use. [any]
+ * ZK_EBUSY: it runs, or memory was allocated and another allocator is asked for. ZK_EINVAL: a
+ * size or number that makes no sense. ZK_ENOTSUP: fields this library does not know are set. */
+ZK_API int zk_init(const zk_config *cfg);
+
+/* Runs fn(arg) as a main goroutine and lends the calling thread to the runtime until it returns.
+ * [any]
+ * exit_code (may be NULL) receives its result. Other goroutines go on. Several threads may be in
+ * zk_run at once. After zk_goexit in fn it waits for the others, then returns ZK_EDEADLOCK.
+ * ZK_EDEADLOCK: nothing could ever run again; a dump went to stderr. Never reported while a
+ * foreign OS thread that has called in is alive, or while a hold is out. ZK_EPERM: called from a
+ * goroutine. */
+ZK_API int zk_run(zk_int_fn fn, void *arg, int *exit_code);
+
+/* Something the runtime cannot see (a signal handler, a thread that will call in later) may
+ * still wake goroutines: no deadlock report until the matching zk_release. [any] */
+ZK_API void zk_hold(void);
+ZK_API void zk_release(void);  /* Takes one zk_hold back; without one the process ends. [any] */
+
+/* Sets how many goroutines may run at once; 0 only asks. Returns the former value. [any] */
+ZK_API int zk_workers(uint32_t n);
+
+/* Waits for all goroutines until deadline, then stops the workers. [any]
+ * ZK_ETIMEDOUT or ZK_EAGAIN: some were still alive and will not run again. ZK_EPERM: called from
+ * a goroutine. Afterwards calls that need the runtime give ZK_ESHUTDOWN. */
+ZK_API int zk_shutdown(zk_time deadline);
+
+/* ---- goroutines ------------------------------------------------------------------------------ */
+
+typedef struct zk_go_opts {
+  size_t size;        /* = sizeof(zk_go_opts) */
+  const char *name;   /* copied; shown in dumps and traces */
+  size_t stack_size;  /* 0: the runtime's default */
+  uint32_t flags;     /* ZK_GO_* */
+  zk_ctx *ctx;        /* NULL: unbound; else referenced until the end */
+  zk_fn on_exit;      /* runs last, also after a panic; gets arg */
+} zk_go_opts;
+
+#define ZK_GO_OPTS_INIT { sizeof(zk_go_opts), NULL, 0, 0, NULL, NULL }
+
+#define ZK_GO_PINNED 1u     /* never changes OS thread once started: addresses of thread-locals
+                               stay valid; others share the thread */
+#define ZK_GO_EXCLUSIVE 2u  /* has an OS thread to itself (LockOSThread) */
+
+/* Starts fn(arg). arg is not copied and must stay valid for fn. [any] */
+ZK_API int zk_go(zk_fn fn, void *arg);
+
+/* Starts fn(copy): size bytes at args are copied first, so args may be a temporary. size <=
+ * 4096. [any] */
+ZK_API int zk_go_copy(zk_fn fn, const void *args, size_t size);
+
+/* Starts fn(arg) with options. [any]
+ * ZK_EINVAL: unknown flags, a stack size below 16 KiB or above the largest slot. */
+ZK_API int zk_go_with(const zk_go_opts *opts, zk_fn fn, void *arg);
+ZK_API void zk_yield(void);  /* Lets others run; outside a goroutine the OS thread yields. [any] */
+
+/* Gives this goroutine an OS thread to itself from here on; nests. [go] */
+ZK_API void zk_lock_thread(void);
+
+/* Takes one zk_lock_thread back. A goroutine that ends while locked ends the thread. [go] */
+ZK_API void zk_unlock_thread(void);
+
+/* The number of the goroutine that calls; 0 outside goroutines. [any] */
+ZK_API uint64_t zk_goid(void);
+ZK_API void zk_goexit(void) ZK_NORETURN;  /* Ends the goroutine that calls. [go] */
+
+/* ---- channels -------------------------------------------------------------------------------- */
+
+typedef struct zk_chan_opts {
+  size_t size;       /* = sizeof(zk_chan_opts) */
+  size_t elem_size;
+  size_t capacity;   /* 0: rendezvous */
+  /* for elements whose send returned ZK_OK and that nobody received, or received as NULL */
+  void (*drop)(void *elem, void *user);
+  void *user;
+  const char *name;  /* copied; shown in dumps */
+} zk_chan_opts;
+
+#define ZK_CHAN_OPTS_INIT { sizeof(zk_chan_opts), 0, 0, NULL, NULL, NULL }
+
+/* A channel of elements of elem_size bytes; capacity 0 is a rendezvous. NULL: no memory, or a
+ * size beyond reason. [any] */
+ZK_API zk_chan *zk_chan_new(size_t elem_size, size_t capacity) ZK_OWNED;
+
+/* A channel with options. NULL: as above, or the options are not understood. [any]
+ * drop runs in whichever goroutine or thread gives the element up, and never while the channel
+ * is locked. */
+ZK_API zk_chan *zk_chan_new_with(const zk_chan_opts *opts) ZK_OWNED;
+ZK_API zk_chan *zk_chan_ref(zk_chan *c);  /* One more reference; returns c. [any] */
+
+/* Gives a reference back; does not close. With the last one, elements that wait in the buffer go
+ * to drop. [any] */
+ZK_API void zk_chan_unref(zk_chan *c);
+
+/* Copies *elem in. size must equal the element size (ZK_EMSGSIZE). [any]
+ * ZK_ECLOSED: the channel was closed, before or while waiting. On any error nothing was sent. */
+ZK_API int zk_chan_send(zk_chan *c, const void *elem, size_t size, zk_time deadline);
+
+/* Copies an element out; elem = NULL (any size) discards it. [any]
+ * Closed: drains the buffer first, then zeroes *elem and fails with ZK_ECLOSED. On any other
+ * error *elem is as before. */
+ZK_API int zk_chan_recv(zk_chan *c, void *elem, size_t size, zk_time deadline);
+
+/* Wakes every sender and receiver that waits. ZK_ECLOSED if it was closed already. [any] */
+ZK_API int zk_chan_close(zk_chan *c);
+ZK_API size_t zk_chan_len(const zk_chan *c);  /* Elements in the buffer, a snapshot. [any] */
+ZK_API size_t zk_chan_cap(const zk_chan *c);  /* Size of the buffer. [any] */
+
+/* Typed sugar: sizeof is taken from the pointer, so a mismatch is caught. */
+#define ZK_CHAN(type, cap)       zk_chan_new(sizeof(type), (cap))
+#define zk_send(c, p)            zk_chan_send((c), (p), sizeof *(p), ZK_FOREVER)
+#define zk_recv(c, p)            zk_chan_recv((c), (p), sizeof *(p), ZK_FOREVER)
+#define zk_send_until(c, p, dl)  zk_chan_send((c), (p), sizeof *(p), (dl))
+#define zk_recv_until(c, p, dl)  zk_chan_recv((c), (p), sizeof *(p), (dl))
+#define zk_try_send(c, p)        zk_chan_send((c), (p), sizeof *(p), ZK_NOWAIT)
+#define zk_try_recv(c, p)        zk_chan_recv((c), (p), sizeof *(p), ZK_NOWAIT)
+#define ZK_RANGE(c, p)           while (zk_recv((c), (p)) == ZK_OK)
+
+/* ---- select ---------------------------------------------------------------------------------- */
+
+typedef struct zk_case {
+  zk_chan *chan;      /* NULL: this case is never ready (switches it off) */
+  void *elem;         /* sent from / received into; NULL on receive: discard */
+  size_t size;        /* element size */
+  bool *ok;           /* may be NULL; set for the case that ran: false when closed */
+  uint32_t op;        /* ZK_OP_SEND or ZK_OP_RECV */
+  uint32_t reserved;  /* 0 */
+} zk_case;
+
+enum { ZK_OP_SEND = 1, ZK_OP_RECV = 2 };
+
+/* Waits until one case can proceed, performs it and returns its index. [any]
+ * Among several ready ones the choice is uniformly random, per case. ZK_EAGAIN (ZK_NOWAIT) and
+ * ZK_ETIMEDOUT mean no case ran: they are the default: of a switch. ZK_ECLOSED: the chosen send
+ * case met a closed channel (its *ok is false); nothing was sent. At most 65536 cases. A select
+ * never meets itself. Without a case that has a channel it waits for the deadline. */
+ZK_API int zk_select(const zk_case *cases, size_t n, zk_time deadline);
+
+/* The same, but among several ready cases the first listed one is chosen. [any] */
+ZK_API int zk_select_ordered(const zk_case *cases, size_t n, zk_time deadline);
+
+#ifndef __cplusplus
+#  define ZK_SEND(c, p)        ((zk_case){ (c), (void *)(p), sizeof *(p), NULL, ZK_OP_SEND, 0 })
+#  define ZK_RECV(c, p)        ((zk_case){ (c), (p), sizeof *(p), NULL, ZK_OP_RECV, 0 })
+#  define ZK_RECV_OK(c, p, ok) ((zk_case){ (c), (p), sizeof *(p), (ok), ZK_OP_RECV, 0 })
+#  define ZK_DONE(c)           ((zk_case){ (c), NULL, 0, NULL, ZK_OP_RECV, 0 })
+#  define ZK_SELECT_UNTIL(deadline, ...)                                        \
+     zk_select((zk_case[]){ __VA_ARGS__ },                                      \
+               sizeof((zk_case[]){ __VA_ARGS__ }) / sizeof(zk_case), (deadline))
+#  define ZK_SELECT(...)     ZK_SELECT_UNTIL(ZK_FOREVER, __VA_ARGS__)
+#  define ZK_TRY_SELECT(...) ZK_SELECT_UNTIL(ZK_NOWAIT, __VA_ARGS__)
+#  define ZK_GO(fn, ...)     zk_go_copy((fn), &(__VA_ARGS__), sizeof(__VA_ARGS__))
+#endif
+
+/* ---- timers ---------------------------------------------------------------------------------- */
+
+/* A timer that sends on a channel. [any]
+ * period 0: fires once; negative: NULL. first <= 0: at once. The channel carries the due time
+ * (zk_time), has len and cap 0, and keeps at most one tick; a periodic timer drops the ticks
+ * nobody took and keeps its phase. */
+ZK_API zk_timer *zk_timer_new(zk_duration first, zk_duration period) ZK_OWNED;
+
+/* A timer that runs fn(arg) in a new goroutine. NULL: no fn, or no memory. [any] */
+ZK_API zk_timer *zk_timer_func(zk_duration first, zk_fn fn, void *arg) ZK_OWNED;
+
+/* The timer's channel, borrowed; NULL for zk_timer_func. [any] */
+ZK_API zk_chan *zk_timer_chan(zk_timer *t);
+
+/* 1: no tick will be received (it was armed, or expired but unread). 0: the tick was received,
+ * the callback started, or it was stopped before. [any] */
+ZK_API int zk_timer_stop(zk_timer *t);
+
+/* Same result; keeps the period; no tick from before is received afterwards. [any] */
+ZK_API int zk_timer_reset(zk_timer *t, zk_duration first);
+
+/* Gives the timer back and stops it. A channel taken with zk_chan_ref stays valid. [any] */
+ZK_API void zk_timer_unref(zk_timer *t);
+
+/* ---- sync: zeroed storage is ready to use ---------------------------------------------------- */
+
+typedef struct zk_wg {
+  uint64_t zk_priv[4];
+} zk_wg;
+
+#define ZK_ZERO { { 0, 0, 0, 0 } }
+
+/* Adds delta, which may be negative, to the counter. [any]
+ * Panics below zero. NULL ends the process. */
+ZK_API void zk_wg_add(zk_wg *wg, int delta);
+ZK_API void zk_wg_done(zk_wg *wg);  /* Takes one from the counter. [any] */
+ZK_API int zk_wg_wait(zk_wg *wg, zk_time deadline);  /* Waits until the counter is zero. [any] */
+
+/* Adds one, starts fn(arg) (arg is not copied), and takes one when that has ended, however it
+ * ends. [any]
+ * On an error the counter is as before. */
+ZK_API int zk_wg_go(zk_wg *wg, zk_fn fn, void *arg);
+
+/* ---- blocking code --------------------------------------------------------------------------- */
+
+/* Runs fn(arg) on a helper thread while this goroutine waits. [any]
+ * fn must not call blocking zokor functions. Not cancelable: it returns when fn does. */
+ZK_API int zk_blocking(zk_fn fn, void *arg);
+
+/* Opens a bracket around code that blocks the OS thread: the worker's place is handed to others.
+ * [go] */
+ZK_API void zk_block_begin(void);
+ZK_API void zk_block_end(void);  /* Closes the bracket; may wait for a place to run. [go] */
+
+/* ---- looking inside -------------------------------------------------------------------------- */
+
+typedef struct zk_stats {
+  size_t size;                /* = sizeof(zk_stats) */
+  uint64_t goroutines;        /* alive, main included */
+  uint64_t runnable;          /* waiting for a worker */
+  uint64_t blocked;           /* parked, or blocked in a call */
+  uint64_t created;           /* since the start */
+  uint64_t workers;           /* how many goroutines may run at once */
+  uint64_t blocking_threads;  /* threads of zk_blocking() */
+  uint64_t switches;          /* goroutines resumed */
+  uint64_t steals;            /* of these, taken from another worker's queue */
+  uint64_t parks;             /* times a goroutine waited */
+  uint64_t timers;            /* armed */
+  uint64_t fds;               /* descriptors watched */
+  uint64_t stack_bytes;       /* of all goroutines, virtual */
+} zk_stats;
+
+typedef struct zk_goinfo {
+  size_t size;        /* = sizeof(zk_goinfo) */
+  uint64_t id;
+  const char *name;   /* "" without one */
+  const char *state;  /* "running", "runnable", "waiting", "blocked in call" */
+  /* "" unless queued: "chan send", "chan receive", "select", "select (no cases)", "sleep",
+   * "mutex", "rwmutex read", "rwmutex write", "cond", "wait group", "once", "semaphore",
+   * "group", "io", "blocking", "join" */
+  const char *wait_on;
+  zk_time since;      /* when it began to wait */
+  size_t stack_size;
+  size_t stack_used;
+} zk_goinfo;
+
+#define ZK_STATS_INIT { sizeof(zk_stats), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
+ZK_API int zk_stats_get(zk_stats *out);  /* Fills what both sides know. [any] */
+
+/* Shows each goroutine to the visitor, main included; a result that is not 0 stops. [any]
+ * The visitor gets a snapshot, valid for its call, and must not call this library. */
+ZK_API int zk_each(int (*visit)(const zk_goinfo *g, void *user), void *user);
+ZK_API int zk_dump(int fd);  /* Writes every goroutine, with its stack, to the descriptor. [any] */
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+#endif /* ZK_H */
