@@ -1,0 +1,253 @@
+/* Timers: rules T-03 to T-15 as far as C can see them. */
+#include "zktest.h"
+
+/* The next tick, or 0 when there is none at once. */
+static zk_time tick_now(zk_timer *t) {
+  zk_time at = 0;
+  int rc = zk_chan_recv(zk_timer_chan(t), &at, sizeof at, ZK_NOWAIT);
+  CHECK(rc == ZK_OK || rc == ZK_EAGAIN);
+  return at;
+}
+
+static zk_time tick(zk_timer *t) {
+  zk_time at = 0;
+  OK(zk_chan_recv(zk_timer_chan(t), &at, sizeof at, zk_in(ZT_LIMIT)));
+  return at;
+}
+
+static zk_timer *timer(zk_duration first, zk_duration period) {
+  zk_timer *t = zk_timer_new(first, period);
+  CHECK(t != NULL);
+  return t;
+}
+
+static void wait_for(zk_time t) {
+  while (zk_now() <= t) OK(zk_sleep(t - zk_now() + 1));
+}
+
+static void no_timer_is_an_error(void) {
+  EQ(zk_timer_stop(NULL), ZK_EINVAL);
+  EQ(zk_timer_reset(NULL, 1), ZK_EINVAL);
+  CHECK(zk_timer_chan(NULL) == NULL);
+  zk_timer_unref(NULL);
+  CHECK(zk_timer_new(1, -1) == NULL);
+  CHECK(zk_timer_new(1, INT64_MIN) == NULL);
+  CHECK(zk_timer_func(1, NULL, NULL) == NULL);
+  zk_chan *c = zt_ints(0);
+  EQ(zk_timer_stop((zk_timer *)(void *)c), ZK_EINVAL);
+  zk_timer_unref((zk_timer *)(void *)c);
+  EQ(zk_chan_cap(c), 0);
+  zk_chan_unref(c);
+}
+
+static void t03_a_timer_channel_looks_unbuffered(void) {
+  zk_timer *t = timer(0, 0);
+  zk_chan *c = zk_timer_chan(t);
+  EQ(zk_chan_cap(c), 0);
+  EQ(zk_chan_len(c), 0);
+  wait_for(zk_in(ZK_MS));
+  EQ(zk_chan_len(c), 0);
+  CHECK(tick_now(t) != 0);
+  zk_timer_unref(t);
+}
+
+static void t04_t06_reset_leaves_no_stale_tick(void) {
+  for (int i = 0; i < 50; i++) {
+    zk_timer *t = timer(0, 0);
+    wait_for(zk_in(0));
+    EQ(zk_timer_reset(t, ZK_MIN), 1); /* it had expired, unread */
+    EQ(tick_now(t), 0);
+    EQ(zk_timer_reset(t, 0), 1);
+    CHECK(tick(t) != 0);
+    EQ(zk_timer_reset(t, ZK_MIN), 0); /* the tick was received */
+    EQ(zk_timer_stop(t), 1);
+    zk_timer_unref(t);
+  }
+}
+
+static void t05_stop_of_an_expired_unread_timer_is_in_time(void) {
+  zk_timer *t = timer(0, 0);
+  wait_for(zk_in(ZK_MS));
+  EQ(zk_timer_stop(t), 1);
+  EQ(tick_now(t), 0);
+  EQ(zk_timer_stop(t), 0);
+  zk_timer_unref(t);
+  t = timer(0, 0);
+  CHECK(tick(t) != 0);
+  EQ(zk_timer_stop(t), 0);
+  zk_timer_unref(t);
+}
+
+static void t07_the_tick_is_the_due_time(void) {
+  zk_time before = zk_now();
+  zk_timer *t = timer(3 * ZK_MS, 0);
+  zk_time after = zk_now();
+  wait_for(zk_in(10 * ZK_MS));
+  zk_time at = tick_now(t);
+  CHECK(at >= before + 3 * ZK_MS && at <= after + 3 * ZK_MS);
+  zk_timer_unref(t);
+}
+
+typedef struct waiter {
+  zk_timer *t;
+  zk_chan *stop;
+  int ticks, done;
+} waiter;
+
+static void wait_for_tick(void *arg) {
+  waiter *w = (waiter *)arg;
+  zk_time at;
+  int v;
+  zk_case k[2];
+  memset(k, 0, sizeof k);
+  k[0].chan = zk_timer_chan(w->t);
+  k[0].elem = &at;
+  k[0].size = sizeof at;
+  k[0].op = ZK_OP_RECV;
+  k[1] = RECV(w->stop, &v);
+  if (zk_select(k, 2, ZK_FOREVER) == 0) INC(&w->ticks);
+  INC(&w->done);
+}
+
+static void t08_one_tick_wakes_one_waiter(void) {
+  waiter w = { timer(2 * ZK_MS, 0), zt_ints(0), 0, 0 };
+  GO("waiter", wait_for_tick, &w);
+  GO("waiter", wait_for_tick, &w);
+  UNTIL(GET(&w.done) == 1);
+  PARKED(1, "waiter", "select");
+  EQ(GET(&w.ticks), 1);
+  zk_chan_close(w.stop);
+  UNTIL(GET(&w.done) == 2);
+  EQ(GET(&w.ticks), 1);
+  zk_timer_unref(w.t);
+  zk_chan_unref(w.stop);
+}
+
+static void t09_reset_retargets_a_parked_waiter(void) {
+  waiter w = { timer(ZK_MIN, 0), zt_ints(0), 0, 0 };
+  GO("waiter", wait_for_tick, &w);
+  PARKED(1, "waiter", "select");
+  EQ(zk_timer_reset(w.t, 2 * ZK_MIN), 1);
+  EQ(zk_timer_reset(w.t, ZK_MS), 1);
+  UNTIL(GET(&w.done));
+  EQ(w.ticks, 1);
+  zk_timer_unref(w.t);
+  zk_chan_unref(w.stop);
+}
+
+static void t15_stop_does_not_wake_a_parked_waiter(void) {
+  waiter w = { timer(ZK_MIN, 0), zt_ints(0), 0, 0 };
+  GO("waiter", wait_for_tick, &w);
+  PARKED(1, "waiter", "select");
+  EQ(zk_timer_stop(w.t), 1);
+  PARKED(1, "waiter", "select");
+  zk_chan_close(w.stop);
+  UNTIL(GET(&w.done));
+  EQ(w.ticks, 0);
+  zk_timer_unref(w.t);
+  zk_chan_unref(w.stop);
+}
+
+static void count_up(void *arg) { INC((int *)arg); }
+
+static void t11_a_function_runs_in_a_goroutine(void) {
+  int runs = 0;
+  zk_timer *t = zk_timer_func(0, count_up, &runs);
+  CHECK(t != NULL);
+  CHECK(zk_timer_chan(t) == NULL);
+  UNTIL(GET(&runs) == 1);
+  EQ(zk_timer_stop(t), 0);
+  zk_timer_unref(t);
+  t = zk_timer_func(ZK_MIN, count_up, &runs);
+  EQ(zk_timer_stop(t), 1);
+  EQ(zk_timer_stop(t), 0);
+  zk_timer_unref(t);
+  EQ(GET(&runs), 1);
+}
+
+static void t12_a_function_runs_again_after_reset(void) {
+  int runs = 0;
+  zk_timer *t = zk_timer_func(0, count_up, &runs);
+  UNTIL(GET(&runs) == 1);
+  EQ(zk_timer_reset(t, 0), 0);
+  UNTIL(GET(&runs) == 2);
+  EQ(zk_timer_reset(t, ZK_MIN), 0);
+  EQ(zk_timer_reset(t, 0), 1);
+  UNTIL(GET(&runs) == 3);
+  zk_timer_unref(t);
+}
+
+static void t13_a_ticker_drops_ticks_and_keeps_its_phase(void) {
+  const zk_duration period = 4 * ZK_MS;
+  zk_timer *t = timer(period, period);
+  zk_time first = tick(t);
+  wait_for(first + 5 * period);
+  zk_time late = tick_now(t); /* the oldest tick that nobody took, and only that one */
+  CHECK(late > first);
+  EQ((late - first) % period, 0);
+  zk_time next = tick(t);
+  CHECK(next > late);
+  EQ((next - first) % period, 0);
+  zk_timer_unref(t);
+}
+
+static void t14_reset_restarts_the_phase_and_keeps_the_period(void) {
+  const zk_duration period = 4 * ZK_MS;
+  zk_timer *t = timer(period, period);
+  wait_for(tick(t) + 2 * period); /* a tick is pending */
+  zk_time before = zk_now();
+  EQ(zk_timer_reset(t, 2 * period), 1);
+  EQ(tick_now(t), 0);
+  zk_time first = tick(t), second = tick(t);
+  CHECK(first >= before + 2 * period);
+  EQ((second - first) % period, 0);
+  EQ(zk_timer_stop(t), 1);
+  zk_timer_unref(t);
+}
+
+static void t02_a_timer_that_never_fires(void) {
+  zk_timer *t = timer(INT64_MAX, 0), *u = timer(-ZK_SEC, 0);
+  CHECK(tick(u) != 0);
+  EQ(tick_now(t), 0);
+  EQ(zk_timer_stop(t), 1);
+  zk_timer_unref(t);
+  zk_timer_unref(u);
+}
+
+static void t18_timers_of_no_duration_are_not_missed(void) {
+  for (int i = 0; i < 20000; i++) {
+    zk_timer *t = timer(0, 0);
+    CHECK(tick(t) != 0);
+    zk_timer_unref(t);
+  }
+}
+
+static void the_channel_outlives_the_timer_when_referenced(void) {
+  zk_timer *t = timer(0, 0);
+  zk_chan *c = zk_chan_ref(zk_timer_chan(t));
+  wait_for(zk_in(0));
+  zk_timer_unref(t); /* stops it: the tick is gone */
+  zk_time at;
+  EQ(zk_chan_recv(c, &at, sizeof at, ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_chan_recv(c, &at, 4, ZK_NOWAIT), ZK_EMSGSIZE);
+  zk_chan_unref(c);
+}
+
+static const zt_test tests[] = {
+  BOTH(no_timer_is_an_error),
+  BOTH(t03_a_timer_channel_looks_unbuffered),
+  BOTH(t04_t06_reset_leaves_no_stale_tick),
+  BOTH(t05_stop_of_an_expired_unread_timer_is_in_time),
+  BOTH(t07_the_tick_is_the_due_time),
+  BOTH(t08_one_tick_wakes_one_waiter),
+  BOTH(t09_reset_retargets_a_parked_waiter),
+  BOTH(t15_stop_does_not_wake_a_parked_waiter),
+  BOTH(t11_a_function_runs_in_a_goroutine),
+  BOTH(t12_a_function_runs_again_after_reset),
+  BOTH(t13_a_ticker_drops_ticks_and_keeps_its_phase),
+  BOTH(t14_reset_restarts_the_phase_and_keeps_the_period),
+  BOTH(t02_a_timer_that_never_fires),
+  BOTH(t18_timers_of_no_duration_are_not_missed),
+  BOTH(the_channel_outlives_the_timer_when_referenced),
+};
+MAIN(tests)
