@@ -29,7 +29,7 @@ fi
 
 say "documentation"
 RUSTDOCFLAGS="-D warnings -D missing_docs" cargo doc --no-deps -p zokor
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p zokor --document-private-items
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p zokor --features faults --document-private-items
 
 say "minimum Rust version"
 msrv=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
