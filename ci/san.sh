@@ -36,10 +36,11 @@ else
     echo "standard library: prebuilt, not instrumented (no sources of it, and rustup cannot install them)"
 fi
 
+# -rdynamic makes the sanitizer's fiber functions visible, so that the runtime finds them by name and announces its switches.
 # --target keeps the flags away from build scripts and procedural macros. Doc tests cannot be built this way.
 suite() {
     local name=$1 cfg=$2
-    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$name $mismatch --cfg $cfg"
+    export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$name $mismatch -Clink-arg=-rdynamic --cfg $cfg"
     for workers in ${ZK_SAN_WORKERS:-1 2 8}; do
         say "suite, $name sanitizer, $workers workers"
         ZK_TEST_WORKERS=$workers CARGO_TARGET_DIR="$CARGO_TARGET_DIR/san-$name" \
