@@ -4,7 +4,7 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 CARGO   ?= cargo
 
-.PHONY: all demo test check bench bench-quick install dist clean
+.PHONY: all demo test check bench bench-quick bench-check install dist clean
 
 all:              ## build the libraries
 	$(CARGO) build --release
@@ -23,6 +23,9 @@ bench:            ## all workloads beside the peers; writes docs/performance.md
 
 bench-quick:      ## the same in under five minutes
 	benches/run.sh --quick
+
+bench-check:      ## instruction counts of the inner loops against the checked-in figures
+	ci/bench-check.sh
 
 install:          ## header, wrapper, libraries, pkg-config and CMake files below $(DESTDIR)$(PREFIX)
 	$(CARGO) xtask install --prefix "$(PREFIX)" --destdir "$(DESTDIR)"
