@@ -308,8 +308,12 @@ impl G {
         self.flags.store(f, Ordering::Relaxed);
     }
 
-    /// The rare attributes, created on demand by the present owner.
-    pub fn ext_mut(&self) -> &mut Ext {
+    /// The rare attributes, created on demand.
+    ///
+    /// # Safety
+    /// By the present owner of the header only (G1), one reference at a time.
+    #[allow(clippy::mut_from_ref)] // headers are shared with dumps, which read `ext` under the lock of names
+    pub unsafe fn ext_mut(&self) -> &mut Ext {
         let mut p = self.ext.load(Ordering::Relaxed);
         if p.is_null() {
             p = Box::into_raw(Box::default());

@@ -42,6 +42,8 @@ mod arch;
 #[cfg(not(loom))]
 mod chan;
 #[cfg(not(loom))]
+mod clock;
+#[cfg(not(loom))]
 mod cxx;
 #[cfg(not(loom))]
 mod dump;

@@ -247,10 +247,10 @@ pub fn on_goroutine() -> bool {
 /// The running goroutine's word for its host; null outside.
 pub fn local_get() -> *mut c_void {
     let g = sched::running();
-    // SAFETY: the running goroutine's header is valid.
     if g.is_null() {
         core::ptr::null_mut()
     } else {
+        // SAFETY: the running goroutine's header is valid.
         unsafe { (*g).local.get() }
     }
 }

@@ -16,7 +16,7 @@ use crate::panic::{self, PanicHook, PanicPolicy, Payload};
 use crate::rank::Rank;
 use crate::sched::worker::{self, Worker};
 use crate::sched::{self, blocking, deadlock, idle, monitor, table};
-use crate::{cxx, dump, sanitize, stack, sys, timers};
+use crate::{clock, cxx, dump, sanitize, stack, sys, timers};
 use std::cell::Cell;
 use std::thread::JoinHandle;
 
@@ -458,7 +458,7 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
 /// # Errors
 /// `TimedOut` if goroutines were left, `NotFromHere` from a goroutine, `Shutdown` if it was done before.
 pub fn shutdown(timeout: Option<std::time::Duration>) -> Result<(), RuntimeError> {
-    shutdown_by(timeout.map_or(i64::MAX, |t| timers::after(crate::time::nanos(t))))
+    shutdown_by(timeout.map_or(i64::MAX, |t| timers::after(clock::nanos(t))))
 }
 
 fn wait_for_others(deadline: i64) -> bool {
@@ -468,7 +468,7 @@ fn wait_for_others(deadline: i64) -> bool {
             return false;
         }
         let until = timers::after(pause).min(deadline.max(1));
-        let _ = crate::time::sleep_to(until);
+        sched::sleep(until);
         pause = (pause * 2).min(5_000_000);
     }
     true

@@ -1,11 +1,11 @@
-//! Sleeping, timers and the clock's conversions.
+//! Sleeping, and timers.
 //!
 //! *Where it sits*: layer 4, over the timer heaps of `timers.rs` and the channels.
 
 use crate::chan::core::Error;
 use crate::chan::source::Source;
 use crate::chan::ByteChan;
-use crate::goroutine::Reason;
+pub(crate) use crate::clock::{deadline, instant, nanos};
 use crate::rank::Rank;
 use crate::sched::{self, timers};
 use crate::sys;
@@ -14,41 +14,8 @@ use crate::wait::Outcome;
 use core::ffi::c_void;
 use std::cell::Cell;
 use std::mem::offset_of;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-// ---- the clock -----------------------------------------------------------------------------------
-
-/// The same moment on both clocks: `Instant` and nanoseconds advance together.
-fn origin() -> (Instant, i64) {
-    static ORIGIN: OnceLock<(Instant, i64)> = OnceLock::new();
-    *ORIGIN.get_or_init(|| (Instant::now(), timers::now()))
-}
-
-/// Nanoseconds of a duration, saturating.
-pub(crate) fn nanos(d: Duration) -> i64 {
-    i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)
-}
-
-/// The deadline for an instant: never one of the special values, saturating.
-pub fn deadline(t: Instant) -> i64 {
-    let (i, ns) = origin();
-    match t.checked_duration_since(i) {
-        Some(d) => ns.saturating_add(nanos(d)).clamp(1, i64::MAX - 1),
-        None => ns.saturating_sub(nanos(i.duration_since(t))).max(1),
-    }
-}
-
-/// The instant of a deadline.
-pub fn instant(when: i64) -> Instant {
-    let (i, ns) = origin();
-    let d = Duration::from_nanos(when.abs_diff(ns));
-    if when >= ns {
-        i.checked_add(d).unwrap_or(i)
-    } else {
-        i.checked_sub(d).unwrap_or(i)
-    }
-}
 
 // ---- sleep ---------------------------------------------------------------------------------------
 
@@ -57,17 +24,9 @@ pub fn instant(when: i64) -> Instant {
 /// # Errors
 /// `Cancelled`, `Interrupted`.
 pub fn sleep_to(when: i64) -> Result<(), Error> {
-    if when <= timers::now() {
-        return Ok(());
-    }
-    let wt = sched::me();
-    // SAFETY: our own waiter; nothing but the deadline (and cancellation) can end the wait.
-    unsafe {
-        (*wt).begin_multi();
-        match sched::wait(wt, Reason::Sleep, when) {
-            Outcome::TimedOut | Outcome::Peer => Ok(()),
-            other => Err(other.into()),
-        }
+    match sched::sleep(when) {
+        Outcome::TimedOut | Outcome::Peer => Ok(()),
+        other => Err(other.into()),
     }
 }
 
@@ -233,17 +192,5 @@ unsafe fn fire_func(node: *mut TimerNode, _: i64, due: &mut Due) {
 impl Drop for RawTimer {
     fn drop(&mut self) {
         self.stop();
-    }
-}
-
-/// Runs a timer's function in a goroutine of its own.
-///
-/// # Safety
-/// Whoever made the timer vouches for function and argument.
-pub(crate) unsafe fn spawn_call(f: CFn, arg: *mut c_void) {
-    let a = crate::go::Attributes::default();
-    // SAFETY: by the caller.
-    if let Err(e) = unsafe { crate::go::start_c(a, f, arg, None) } {
-        crate::dump::notice(&format!("a timer's function could not be started: {}", std::io::Error::from(e)));
     }
 }

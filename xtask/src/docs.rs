@@ -104,7 +104,10 @@ fn invariants(files: &[File]) -> String {
     for file in files {
         for (id, text) in invariants_of(file) {
             let link = format!("[{0}]({1})", file.path.trim_start_matches("core/src/"), file.path);
-            out.push_str(&format!("| {id} | {link} | {} |\n", first_sentence(&text).replace('|', "\\|")));
+            out.push_str(&format!(
+                "| {id} | {link} | {} |\n",
+                without_links(first_sentence(&text)).replace('|', "\\|")
+            ));
         }
     }
     out
@@ -141,6 +144,25 @@ fn numbered(line: &str) -> Option<(&str, &str)> {
     let letters = id.trim_end_matches(|c: char| c.is_ascii_digit());
     let shaped = !letters.is_empty() && letters.len() < id.len() && letters.chars().all(|c| c.is_ascii_uppercase());
     shaped.then(|| (id, text.trim_start_matches([':', '.', ' '])))
+}
+
+/// Rust's links between items mean nothing outside rustdoc: ``[`x`](a::b)`` and ``[`x`]`` become `x` in code.
+fn without_links(text: &str) -> String {
+    let mut parts = text.split("[`");
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        out.push('`');
+        match part.split_once("`]") {
+            Some((name, rest)) => {
+                let target = rest.strip_prefix('(').and_then(|r| r.split_once(')'));
+                out.push_str(name);
+                out.push('`');
+                out.push_str(target.map_or(rest, |(_, after)| after));
+            }
+            None => out.push_str(part),
+        }
+    }
+    out
 }
 
 fn first_sentence(text: &str) -> &str {
@@ -240,6 +262,11 @@ mod tests {
         assert_eq!(invariants_of(&file), [("Q1".into(), "One line. More.".into()), ("Q2".into(), "Two.".into())]);
         assert!(invariants(&[file])
             .ends_with("| Q1 | [q.rs](core/src/q.rs) | One line. |\n| Q2 | [q.rs](core/src/q.rs) | Two. |\n"));
+    }
+
+    #[test]
+    fn links_between_items_become_plain() {
+        assert_eq!(without_links("a [`b`](C::b) c [`d`], [0]."), "a `b` c `d`, [0].");
     }
 
     #[test]

@@ -13,8 +13,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("0 the machine", &["cell", "pad", "rank", "rng", "errno", "sys", "list"]),
     ("1 engines that know no goroutine", &["arch", "stack", "queue", "inject", "inbox", "heap", "poll", "cxx"]),
     ("2 goroutines", &["wait", "goroutine", "sanitize"]),
-    (ENGINE, &["sched", "timers", "time", "panic", "go", "runtime"]),
-    ("4 what programs use", &["context", "chan", "select", "sync", "scope", "group", "fd", "net", "channel"]),
+    (ENGINE, &["sched", "timers", "clock", "panic", "go", "runtime"]),
+    ("4 what programs use", &["context", "chan", "select", "time", "sync", "scope", "group", "fd", "net", "channel"]),
     ("5 looking in", &["stats", "dump", "trace", "sim", "raw"]),
 ];
 
@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &str)] = &[
     ("sched", "dump"),       // what ends the process says so through the one module that prints
     ("panic", "dump"),       // the same
     ("runtime", "dump"),     // the same
-    ("time", "dump"),        // so does a callback that cannot be started
+    ("timers", "dump"),      // so does a callback that cannot be started
 ];
 
 /// Prints nothing when every edge goes down; otherwise one line per upward edge.

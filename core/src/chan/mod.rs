@@ -103,10 +103,10 @@ impl Chan<Instant> {
     pub fn timer(first: Instant, period: Option<Duration>) -> Arc<Chan<Instant>> {
         unsafe fn emit(when: i64, dst: *mut u8) {
             // SAFETY: dst has room for an Instant.
-            unsafe { dst.cast::<Instant>().write(crate::time::instant(when)) };
+            unsafe { dst.cast::<Instant>().write(crate::clock::instant(when)) };
         }
-        let period = period.map_or(0, |p| crate::time::nanos(p).max(1));
-        let source = Source::new(crate::time::deadline(first), period, emit);
+        let period = period.map_or(0, |p| crate::clock::nanos(p).max(1));
+        let source = Source::new(crate::clock::deadline(first), period, emit);
         Arc::new(Chan { core: Core::new(TypedRing::new(Some(0)), Some(Box::new(source))) })
     }
 }

@@ -436,6 +436,19 @@ pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome 
     }
 }
 
+/// Waits until `when`; a past instant returns at once.
+pub fn sleep(when: i64) -> Outcome {
+    if when <= timers::now() {
+        return Outcome::TimedOut;
+    }
+    let wt = me();
+    // SAFETY: our own waiter; nothing but the deadline (and cancellation) can end the wait.
+    unsafe {
+        (*wt).begin_multi();
+        wait(wt, Reason::Sleep, when)
+    }
+}
+
 /// The native wait of an OS thread.
 #[cold]
 unsafe fn wait_thread(t: &ThreadWaiter, mut deadline: i64) -> Outcome {

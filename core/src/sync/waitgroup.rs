@@ -226,7 +226,7 @@ impl WaitGroup {
 
     /// As [`wait`](WaitGroup::wait), until `deadline` at most. False if it passed first.
     pub fn wait_until(&self, deadline: std::time::Instant) -> bool {
-        self.raw.wait(crate::time::deadline(deadline)).is_ok()
+        self.raw.wait(crate::clock::deadline(deadline)).is_ok()
     }
 
     /// The counter. A snapshot.
