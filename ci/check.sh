@@ -1,61 +1,74 @@
 #!/usr/bin/env bash
-# Everything that can be said about the sources without running them: format, lints, docs, layers, header, minimum Rust version.
+# Everything that can be said about the sources without running them: house rules, layers, documents, header, format, lints, docs,
+# the minimum Rust version, other platforms. Goes on after a failure, and says at the end what failed.
 . "$(dirname "$0")/lib.sh"
 
-say "house rules"
-cargo xtask lint --quiet
-say "layers"
-cargo xtask layers
-say "documents name what exists"
-cargo xtask docs
-cargo xtask conformance
-say "the checked-in header is what the sources give"
-cargo xtask header --check
+passed=0 failures=()
+try() { # try WHAT COMMAND...
+    say "$1"
+    if "${@:2}"; then passed=$((passed + 1)); else failures+=("$1"); fi
+}
 
-say "format"
+try "house rules" cargo xtask lint --quiet
+try "layers" cargo xtask layers
+try "documents name what exists" cargo xtask docs
+try "tests by rule" cargo xtask conformance
+try "the checked-in header is what the sources give" cargo xtask header --check
+
 if cargo fmt --version >/dev/null 2>&1; then
-    cargo fmt --all -- --check
+    try "format" cargo fmt --all -- --check
 else
     skip "format (rustfmt is not installed)"
 fi
 
-say "clippy"
 if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy --workspace --all-targets -- -D warnings
-    cargo clippy -p zokor --all-targets --all-features -- -D warnings
+    try "clippy" cargo clippy --workspace --all-targets -- -D warnings
+    try "clippy, all features" cargo clippy -p zokor --all-targets --all-features -- -D warnings
 else
     skip "clippy (not installed)"
 fi
 
-say "documentation"
-RUSTDOCFLAGS="-D warnings -D missing_docs" cargo doc --no-deps -p zokor
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p zokor --features faults --document-private-items
+doc() { RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p zokor "$@"; }
+try "documentation" doc
+try "documentation of the inside" doc --features faults --document-private-items
 
-say "minimum Rust version"
+# A toolchain may also stand below target/, where nothing of the user's is touched.
 msrv=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 msrv_home=""
 for home in "${RUSTUP_HOME:-$HOME/.rustup}" "$CARGO_TARGET_DIR/rustup"; do
     if have rustup && RUSTUP_HOME=$home rustup toolchain list 2>/dev/null | grep -q "^$msrv"; then msrv_home=$home; fi
 done
+with_msrv() { RUSTUP_HOME=$msrv_home CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo "+$msrv" check -p zokor -p zokor-capi; }
 if [ -n "$msrv_home" ]; then
-    RUSTUP_HOME=$msrv_home CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo "+$msrv" check -p zokor -p zokor-capi
+    try "minimum Rust version $msrv" with_msrv
 else
     skip "build with Rust $msrv (RUSTUP_HOME=target/rustup rustup toolchain install $msrv --profile minimal)"
 fi
 
-say "licences and sources of dependencies"
+# Checking needs the target's standard library only, no linker.
+for target in aarch64-apple-darwin x86_64-apple-darwin; do
+    if [ -d "$(rustc --print sysroot)/lib/rustlib/$target/lib" ]; then
+        try "compiles for $target" cargo check -p zokor --target "$target"
+    else
+        skip "compile check for $target (rustup target add $target)"
+    fi
+done
+
 if cargo deny --version >/dev/null 2>&1; then
-    cargo deny --offline check bans licenses sources
+    try "licences and sources of dependencies" cargo deny --offline check bans licenses sources
 else
     skip "cargo deny (not installed)"
 fi
 
-say "shell scripts"
-for script in ci/*.sh .ci/run; do
-    bash -n "$script"
+for script in ci/*.sh examples/*.sh benches/*.sh .ci/run; do
+    bash -n "$script" || failures+=("$script")
 done
 if have shellcheck; then
-    shellcheck -x -e SC1091 ci/*.sh .ci/run
+    try "shell scripts" shellcheck -x -e SC1091 ci/*.sh examples/*.sh benches/*.sh .ci/run
 else
     skip "shellcheck (not installed)"
 fi
+
+for what in "${failures[@]}"; do printf 'FAILED: %s\n' "$what"; done
+printf '\n%d passed, %d failed\n' "$passed" "${#failures[@]}"
+[ "${#failures[@]}" -eq 0 ]
