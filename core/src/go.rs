@@ -582,7 +582,7 @@ impl<T> JoinHandle<T> {
         unsafe { (*self.g).join.load(Ordering::Acquire) == DONE }
     }
 
-    /// Waits for its end. [any]
+    /// Waits for its end. From any thread.
     ///
     /// # Errors
     /// What it panicked with; [`Goexit`](crate::Goexit) if it ended by `goexit`.

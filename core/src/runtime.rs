@@ -213,7 +213,7 @@ pub(crate) fn count_end() {
     }
 }
 
-/// Sets how many goroutines may run at once and returns the former number; 0 only asks. [any]
+/// Sets how many goroutines may run at once and returns the former number; 0 only asks. From any thread.
 ///
 /// # Errors
 /// `Invalid` above 4096; `Shutdown`.

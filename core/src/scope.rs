@@ -108,7 +108,7 @@ impl<'scope, 'env> Scope<'scope, 'env> {
     /// Starts a goroutine in the scope; the handle is optional to use.
     ///
     /// # Panics
-    /// As [`go`](crate::go).
+    /// As [`go`](fn@crate::go).
     #[track_caller]
     pub fn go<F, T>(&'scope self, f: F) -> ScopedJoinHandle<'scope, T>
     where

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 // ---- sleep ---------------------------------------------------------------------------------------
 
-/// Waits until `when`, in nanoseconds of the monotonic clock. [any]
+/// Waits until `when`, in nanoseconds of the monotonic clock. From any thread.
 ///
 /// # Errors
 /// `Cancelled`, `Interrupted`.
@@ -30,7 +30,7 @@ pub fn sleep_to(when: i64) -> Result<(), Error> {
     }
 }
 
-/// Pauses the goroutine (or plain thread) for at least `d`; zero returns at once (T-01). [any]
+/// Pauses the goroutine (or plain thread) for at least `d`; zero returns at once (T-01). From any thread.
 ///
 /// ```
 /// let t = std::time::Instant::now();
@@ -44,7 +44,7 @@ pub fn sleep(d: Duration) {
     sleep_or_panic(timers::after(nanos(d)));
 }
 
-/// Pauses until `t`; a past instant returns at once. [any]
+/// Pauses until `t`; a past instant returns at once. From any thread.
 ///
 /// # Panics
 /// As [`sleep`].

@@ -55,7 +55,7 @@ pub fn threads() -> usize {
     POOL.lock().threads
 }
 
-/// The goroutine is about to block its thread: others may have the permit. Sections nest. [go]
+/// The goroutine is about to block its thread: others may have the permit. Sections nest. From a goroutine.
 pub fn begin() {
     let Some(w) = worker::current() else { return };
     let g = w.current.get();
@@ -77,7 +77,7 @@ pub fn begin() {
     }
 }
 
-/// The goroutine does not block any more: waits for a permit. [go]
+/// The goroutine does not block any more: waits for a permit. From a goroutine.
 pub fn end() {
     let Some(w) = worker::current() else { return };
     let depth = w.block_depth.get();

@@ -227,7 +227,7 @@ pub unsafe fn park(reason: Reason) {
     }
 }
 
-/// Lets others run; the caller goes behind everybody else on its worker. [any]
+/// Lets others run; the caller goes behind everybody else on its worker. From any thread.
 #[inline]
 pub fn yield_now() {
     match worker::current() {

@@ -56,7 +56,7 @@ impl RawWaitGroup {
         RawWaitGroup { state: AtomicU64::new(0), lock: RawLock::new(), waiters: UnsafeCell::new(WaitList::new()) }
     }
 
-    /// Adds `delta` to the counter. [any]
+    /// Adds `delta` to the counter. From any thread.
     ///
     /// # Errors
     /// `Invalid` if the counter would become negative or exceed 2³¹−1; it is unchanged then.
@@ -79,7 +79,7 @@ impl RawWaitGroup {
         }
     }
 
-    /// Takes one from the counter. [any]
+    /// Takes one from the counter. From any thread.
     ///
     /// # Errors
     /// `Invalid` if it is zero.
@@ -118,7 +118,7 @@ impl RawWaitGroup {
         }
     }
 
-    /// Waits until the counter is zero. [any]
+    /// Waits until the counter is zero. From any thread.
     ///
     /// # Errors
     /// `TimedOut`, `Cancelled`, `Interrupted`; `WouldBlock` with `NOWAIT`.
@@ -238,7 +238,7 @@ impl WaitGroup {
     /// release the waiters: it follows the panic policy of the runtime (WG-07).
     ///
     /// # Panics
-    /// As [`go`](crate::go).
+    /// As [`go`](fn@crate::go).
     #[track_caller]
     pub fn go<F>(self: &std::sync::Arc<Self>, f: F)
     where
