@@ -148,6 +148,8 @@ fn probe() -> Way {
     // SAFETY: the pages have just been mapped and nothing lives in them.
     unsafe {
         let way = match sys::guard_install(at, page) {
+            // An emulator may take advice that it does not know and do nothing.
+            Ok(()) if pages::readable(at as usize) => Way::Protect,
             Ok(()) => Way::Markers { batch: pages::guard_install_batch(&[first, second]) },
             Err(_) => Way::Protect,
         };

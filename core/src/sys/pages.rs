@@ -5,6 +5,7 @@
 
 use super::faults::{self, Kind};
 use super::page_size;
+use std::io;
 
 /// A range of pages: address and length in bytes, both multiples of the page size.
 pub(crate) type Range = (usize, usize);
@@ -73,6 +74,14 @@ pub(crate) fn resident(from: usize, to: usize) -> usize {
         }
     }
     bytes
+}
+
+/// Whether the byte at `addr` can be read. The kernel is asked to, so nothing faults.
+#[inline(never)]
+pub(crate) fn readable(addr: usize) -> bool {
+    // SAFETY: the kernel reads a path there or says that it cannot; what comes of the path is of no interest.
+    let refused = unsafe { libc::access(addr as *const libc::c_char, libc::F_OK) } != 0;
+    !(refused && io::Error::last_os_error().raw_os_error() == Some(libc::EFAULT))
 }
 
 /// How many mappings a process may have: `vm.max_map_count`, or its usual value if that cannot be read.
