@@ -68,6 +68,8 @@ mod select;
 #[cfg(not(loom))]
 mod stack;
 #[cfg(not(loom))]
+mod start;
+#[cfg(not(loom))]
 mod sync;
 #[cfg(not(loom))]
 mod time;
@@ -82,11 +84,11 @@ pub mod raw;
 
 #[cfg(not(loom))]
 mod face {
-    pub use crate::go::{current, go, go_migrating, goid, Builder, Goroutine, JoinHandle, Mobility};
+    pub use crate::go::{current, go, go_migrating, Builder, Goroutine, JoinHandle, Mobility};
     pub use crate::panic::{goexit, Goexit, PanicPolicy};
     pub use crate::runtime::{init, run, shutdown, try_run, workers, Config, RuntimeError};
     pub use crate::sched::blocking::blocking;
-    pub use crate::sched::yield_now;
+    pub use crate::sched::{goid, yield_now};
     pub use crate::scope::{scope, Scope, ScopedJoinHandle};
     pub use crate::sync::WaitGroup;
     pub use crate::time::{sleep, sleep_until};

@@ -110,7 +110,7 @@ pub fn goexit() -> ! {
     unsafe {
         (*g).set_flags(EXITING);
         if (*g).has(crate::goroutine::NO_UNWIND) {
-            crate::go::end_c(g);
+            crate::start::end_c(g);
         }
     }
     resume_unwind(Box::new(Goexit))

@@ -5,21 +5,21 @@
 pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
 pub use crate::chan::core::{Error, FOREVER, NOWAIT};
 pub use crate::dump::{dump, each, list, stats, GoInfo, Stats};
-pub use crate::go::{goid, Mobility};
+pub use crate::go::Mobility;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};
 pub use crate::runtime::{hold, init, is_down, Config, RuntimeError};
 pub use crate::sched::blocking::{begin as block_begin, end as block_end};
 pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
-pub use crate::sched::{yield_now, IN_HELPER};
+pub use crate::sched::{goid, in_helper, yield_now};
 pub use crate::select::{Order, Selected};
 pub use crate::sync::waitgroup::RawWaitGroup;
-pub use crate::time::{sleep_to as sleep_until, RawTimer as Timer};
+pub use crate::time::RawTimer as Timer;
 pub use crate::timers::{after as time_in, now, CFn};
 
 use crate::errno::Errno;
-use crate::go::{self, Attributes, StartError};
-use crate::goroutine::{EXCLUSIVE, PINNED};
+use crate::goroutine::{EXCLUSIVE, NO_UNWIND, PINNED};
 use crate::select::{select_raw, Op as SelOp, SelCase};
+use crate::start::{self, Attributes, StartError};
 use crate::{runtime, sched};
 use core::ffi::{c_int, c_void};
 
@@ -181,6 +181,35 @@ unsafe fn settle_recv(c: &Case, ok: bool, scratch: *mut u8) {
     }
 }
 
+/// Sleeps until `when`; a past one returns at once.
+///
+/// # Errors
+/// `Cancelled`, `Interrupted`, `Deadlock`; `Shutdown` in a forked child or after shutdown; `Perm` on a helper thread.
+pub fn sleep_until(when: Time) -> Result<()> {
+    if is_down() {
+        return Err(Error::Shutdown);
+    }
+    if sched::in_helper() {
+        return Err(Error::Perm);
+    }
+    sched::sleep_to(when).map_err(Error::from)
+}
+
+/// Ends the running goroutine with a panic of `msg`, without unwinding: its frames are left behind. Reported to the hook or
+/// by the policy first.
+///
+/// # Panics
+/// Outside a goroutine, with `msg`.
+pub fn panic(msg: &str) -> ! {
+    let g = sched::running();
+    assert!(!g.is_null(), "{msg}");
+    // SAFETY: g is the running goroutine; the policy has let the rest go on.
+    unsafe {
+        crate::panic::report(&*g, msg);
+        start::end_c(g)
+    }
+}
+
 // ---- goroutines ----------------------------------------------------------------------------------
 
 /// Attributes of a goroutine.
@@ -224,7 +253,7 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
         site: None,
     };
     // SAFETY: by the caller.
-    Ok(unsafe { go::start_c(a, f, arg, o.on_exit) }?)
+    Ok(unsafe { start::start_c(a, f, arg, o.on_exit) }?)
 }
 
 /// Starts `f` with a copy of `size` bytes at `args`, migrating and detached.
@@ -236,7 +265,7 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
 /// As `go_c`; `args` points to `size` readable bytes.
 pub unsafe fn go_c_copy(f: CFn, args: *const u8, size: usize) -> Result<u64> {
     // SAFETY: by the caller.
-    Ok(unsafe { go::start_c_copy(f, args, size, 0) }?)
+    Ok(unsafe { start::start_c_copy(f, args, size, 0) }?)
 }
 
 /// Whether the caller is a goroutine.
@@ -269,13 +298,17 @@ pub fn local_set(p: *mut c_void) {
 /// Runs `f(arg)` as a main goroutine on the calling thread.
 ///
 /// # Errors
-/// `Deadlock`, `Perm` from a goroutine, `Shutdown`, `NoMemory`, `Os`.
+/// `Deadlock`, `Perm` from a goroutine, `Shutdown`, `NoMemory`, `Os`; `Panic` if `f` panicked and the panic hook let the
+/// rest go on.
 ///
 /// # Safety
 /// `f(arg)` is sound to call on this thread.
 pub unsafe fn run_c(f: unsafe extern "C-unwind" fn(*mut c_void) -> c_int, arg: *mut c_void) -> Result<c_int> {
     // SAFETY: by the caller.
-    run_class(0, || unsafe { f(arg) })
+    match runtime::run_main(0, NO_UNWIND, || unsafe { f(arg) })? {
+        Ok(code) => Ok(code),
+        Err(_) => Err(Error::Panic), // reported already
+    }
 }
 
 /// Runs `f` as a main goroutine of a class on the calling thread. A panic goes on in the caller.
@@ -283,7 +316,7 @@ pub unsafe fn run_c(f: unsafe extern "C-unwind" fn(*mut c_void) -> c_int, arg: *
 /// # Errors
 /// As `run_c`.
 pub fn run_class<R>(class: u8, f: impl FnOnce() -> R) -> Result<R> {
-    match runtime::run_main(class, f)? {
+    match runtime::run_main(class, 0, f)? {
         Ok(r) => Ok(r),
         Err(p) => std::panic::resume_unwind(p),
     }

@@ -10,12 +10,12 @@
 
 use crate::cell::{AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 use crate::errno::Errno;
-use crate::go::{self, StartError};
-use crate::goroutine::{arena, G, PINNED};
+use crate::goroutine::{arena, G, NO_UNWIND, PINNED};
 use crate::panic::{self, PanicHook, PanicPolicy, Payload};
 use crate::rank::Rank;
 use crate::sched::worker::{self, Worker};
 use crate::sched::{self, blocking, deadlock, idle, monitor, table};
+use crate::start::{self, StartError};
 use crate::{clock, cxx, dump, sanitize, stack, sys, timers};
 use std::cell::Cell;
 use std::thread::JoinHandle;
@@ -278,7 +278,7 @@ pub fn release() -> bool {
 // ---- run ---------------------------------------------------------------------------------------
 
 /// Runs `f` as a main goroutine on the calling thread, which works for the runtime until `f` returns.
-pub(crate) fn run_main<R>(class: u8, f: impl FnOnce() -> R) -> Result<Result<R, Payload>, RuntimeError> {
+pub(crate) fn run_main<R>(class: u8, flags: u8, f: impl FnOnce() -> R) -> Result<Result<R, Payload>, RuntimeError> {
     if worker::current().is_some() {
         return Err(RuntimeError::NotFromHere);
     }
@@ -288,7 +288,7 @@ pub(crate) fn run_main<R>(class: u8, f: impl FnOnce() -> R) -> Result<Result<R, 
     if guest {
         deadlock::OUTSIDE.fetch_sub(1, Ordering::Relaxed);
     }
-    let result = run_on(w, class, f);
+    let result = run_on(w, class, flags, f);
     if guest {
         deadlock::OUTSIDE.fetch_add(1, Ordering::Relaxed);
     }
@@ -305,7 +305,12 @@ fn my_worker() -> Option<&'static Worker> {
     })
 }
 
-fn run_on<R>(w: &'static Worker, class: u8, f: impl FnOnce() -> R) -> Result<Result<R, Payload>, RuntimeError> {
+fn run_on<R>(
+    w: &'static Worker,
+    class: u8,
+    flags: u8,
+    f: impl FnOnce() -> R,
+) -> Result<Result<R, Payload>, RuntimeError> {
     let alt = stack::overflow::install_thread();
     w.main_done.reset();
     w.bind();
@@ -319,12 +324,17 @@ fn run_on<R>(w: &'static Worker, class: u8, f: impl FnOnce() -> R) -> Result<Res
         if exited {
             return; // P-12: main is gone, the others go on
         }
+        if let (Err(p), true) = (&r, flags & NO_UNWIND != 0) {
+            // A C caller cannot catch it: as in any other goroutine of C.
+            // SAFETY: this is the running goroutine.
+            panic::report(unsafe { &*sched::running() }, panic::text(p));
+        }
         // SAFETY: the frame of `run_on` waits for main_done, or has given main up for good.
         unsafe { *out.0 = Some(r) };
         w.main_done.set_done();
         w.attention.stop();
     };
-    let started = start_main(w, class, main);
+    let started = start_main(w, class, flags, main);
     if let Ok(g) = started {
         deadlock::enter(deadlock::Run { worker: w, main: g, hosted: class != 0 });
         w.run_loop();
@@ -344,15 +354,16 @@ fn run_on<R>(w: &'static Worker, class: u8, f: impl FnOnce() -> R) -> Result<Res
 struct SendPtr<T>(*mut T);
 
 /// A goroutine that can only run on `w`, which the calling thread is bound to.
-fn start_main<F: FnOnce()>(w: &'static Worker, class: u8, f: F) -> Result<*mut G, RuntimeError> {
-    let a = go::Attributes { flags: PINNED, class, name: Some("main".into()), ..go::Attributes::default() };
-    let g = go::new_g(a)?;
+fn start_main<F: FnOnce()>(w: &'static Worker, class: u8, flags: u8, f: F) -> Result<*mut G, RuntimeError> {
+    let a =
+        start::Attributes { flags: PINNED | flags, class, name: Some("main".into()), ..start::Attributes::default() };
+    let g = start::new_g(a)?;
     // SAFETY: a fresh header, ours until it is queued; queueing it as bound keeps it on this thread.
     unsafe {
         if MAINS.fetch_add(1, Ordering::Relaxed) == 0 {
             (*g).id.store(1, Ordering::Relaxed);
         }
-        go::prepare_detached(g, f);
+        start::prepare_detached(g, f);
         w.main_goroutine.set(g);
         w.make_bound(g);
         worker::bump(&w.stats.created);
@@ -399,7 +410,7 @@ pub fn run<R>(f: impl FnOnce() -> R) -> R {
 /// # Panics
 /// With what `f` panicked with.
 pub fn try_run<R>(f: impl FnOnce() -> R) -> Result<R, RuntimeError> {
-    match run_main(0, f)? {
+    match run_main(0, 0, f)? {
         Ok(r) => Ok(r),
         Err(p) => std::panic::resume_unwind(p),
     }
@@ -430,7 +441,7 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
         _ => return Err(RuntimeError::Shutdown),
     }
     // The caller's own pinned goroutines can only end on this thread: so it runs.
-    let waited = run_main(0, || wait_for_others(deadline));
+    let waited = run_main(0, 0, || wait_for_others(deadline));
     let all_gone = matches!(waited, Ok(Ok(true)));
     if STATE.compare_exchange(RUNNING, STOPPING, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return Err(RuntimeError::Shutdown);
@@ -468,7 +479,7 @@ fn wait_for_others(deadline: i64) -> bool {
             return false;
         }
         let until = timers::after(pause).min(deadline.max(1));
-        sched::sleep(until);
+        let _ = sched::sleep_to(until);
         pause = (pause * 2).min(5_000_000);
     }
     true

@@ -8,9 +8,9 @@
 //!   and stored or dropped its result. So what they borrow outlives them.
 
 use crate::chan::core::FOREVER;
-use crate::go::{self, Attributes};
 use crate::goroutine::PINNED;
 use crate::panic::{self, Payload};
+use crate::start::{self, Attributes};
 use crate::sync::waitgroup::RawWaitGroup;
 use std::cell::UnsafeCell;
 use std::io;
@@ -138,8 +138,12 @@ impl<'scope, 'env> Scope<'scope, 'env> {
             end.store(r);
         };
         let a = Attributes { flags: PINNED, site: Some(site), ..Attributes::default() };
-        match go::start(a, body) {
-            Ok(h) => Ok(ScopedJoinHandle { packet, id: h.id(), scope: PhantomData }),
+        match start::start(a, body) {
+            Ok((g, id)) => {
+                // SAFETY: the handle is given up: the packet has the result.
+                unsafe { start::detach::<()>(g) };
+                Ok(ScopedJoinHandle { packet, id, scope: PhantomData })
+            }
             Err((e, body)) => {
                 drop(body);
                 let _ = self.shared.running.done();

@@ -169,7 +169,11 @@ fn with_rng(f: impl FnOnce(&mut Rng)) {
 
 #[inline(never)]
 fn with_thread_rng(f: impl FnOnce(&mut Rng)) {
-    RNG.with(|r| f(&mut r.borrow_mut()));
+    let mut f = Some(f);
+    let _ = RNG.try_with(|r| f.take().map(|f| f(&mut r.borrow_mut())));
+    if let Some(f) = f {
+        f(&mut Rng::from_entropy()); // the thread is ending
+    }
 }
 
 enum Found {
@@ -327,7 +331,8 @@ unsafe fn wait(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i64) ->
 /// address of a thread-local must not be kept across that.
 #[inline(never)]
 fn take_nodes(n: usize) -> Vec<Node> {
-    let mut v = POOL.with(|p| p.borrow_mut().pop()).unwrap_or_default();
+    // A thread that is ending has no pool any more.
+    let mut v = POOL.try_with(|p| p.borrow_mut().pop()).ok().flatten().unwrap_or_default();
     if v.len() < n {
         v.resize_with(n.max(4), Node::new);
     }
@@ -336,7 +341,6 @@ fn take_nodes(n: usize) -> Vec<Node> {
 
 #[inline(never)]
 fn give_nodes(v: Vec<Node>) {
-    // A thread that is ending has no pool any more.
     let _ = POOL.try_with(|p| {
         let mut p = p.borrow_mut();
         if p.len() < 64 && v.len() <= SMALL {

@@ -10,7 +10,6 @@ use crate::rank::Rank;
 use crate::sched::{self, timers};
 use crate::sys;
 use crate::timers::{CFn, Due, TimerNode};
-use crate::wait::Outcome;
 use core::ffi::c_void;
 use std::cell::Cell;
 use std::mem::offset_of;
@@ -18,17 +17,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 // ---- sleep ---------------------------------------------------------------------------------------
-
-/// Waits until `when`, in nanoseconds of the monotonic clock. From any thread.
-///
-/// # Errors
-/// `Cancelled`, `Interrupted`.
-pub fn sleep_to(when: i64) -> Result<(), Error> {
-    match sched::sleep(when) {
-        Outcome::TimedOut | Outcome::Peer => Ok(()),
-        other => Err(other.into()),
-    }
-}
 
 /// Pauses the goroutine (or plain thread) for at least `d`; zero returns at once (T-01). From any thread.
 ///
@@ -53,7 +41,7 @@ pub fn sleep_until(t: Instant) {
 }
 
 fn sleep_or_panic(when: i64) {
-    if let Err(e) = sleep_to(when) {
+    if let Err(e) = sched::sleep_to(when) {
         panic!("sleep was ended: {e:?}");
     }
 }

@@ -241,19 +241,7 @@ fn run_shard(shard: &Shard, t: i64) {
     }
     for (f, arg) in due.calls {
         // SAFETY: whoever made the timer vouches for function and argument.
-        unsafe { spawn_call(f, arg) };
-    }
-}
-
-/// Runs a timer's function in a goroutine of its own.
-///
-/// # Safety
-/// Whoever made the timer vouches for function and argument.
-unsafe fn spawn_call(f: CFn, arg: *mut c_void) {
-    let a = crate::go::Attributes::default();
-    // SAFETY: by the caller.
-    if let Err(e) = unsafe { crate::go::start_c(a, f, arg, None) } {
-        crate::dump::notice(&format!("a timer's function could not be started: {}", std::io::Error::from(e)));
+        unsafe { crate::start::spawn_call(f, arg) };
     }
 }
 

@@ -187,7 +187,12 @@ impl Header {
     /// the lock, first at what it needs, then at `closed`, which never goes back.
     #[inline(always)]
     fn surely_empty(&self) -> bool {
-        self.source.is_none() && self.len() == 0 && self.waiting.load(Ordering::Relaxed) == 0 && !self.is_closed()
+        // Acquire: these looks come before the one at `closed`; in the other order a value taken in between would make
+        // "not closed, later empty" out of two instants at which the channel was ready or closed.
+        self.source.is_none()
+            && self.len.load(Ordering::Acquire) == 0
+            && self.waiting.load(Ordering::Acquire) == 0
+            && !self.is_closed()
     }
 
     /// Queues a node as receiver or sender.

@@ -61,12 +61,11 @@ impl<T> TypedRing<T> {
         TypedRing { slots: slots(limit.unwrap_or(0)), head: 0, len: 0, limit }
     }
 
-    /// Takes all values out, leaving an empty ring of the same limit behind.
+    /// Takes all values out, with the slots. The ring that is left takes no more values until it is asked to grow: for
+    /// a closed channel.
     pub fn take_all(&mut self) -> TypedRing<T> {
-        if self.len == 0 {
-            return TypedRing { slots: Box::new([]), head: 0, len: 0, limit: Some(0) };
-        }
-        std::mem::replace(self, TypedRing::new(self.limit))
+        let empty = TypedRing { slots: Box::new([]), head: 0, len: 0, limit: self.limit };
+        std::mem::replace(self, empty)
     }
 
     #[cold]

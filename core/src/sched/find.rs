@@ -172,8 +172,9 @@ impl Worker {
     }
 
     fn search_passes(&'static self) -> *mut G {
+        let mut seen = Seen::default();
         for pass in 0..PASSES {
-            let g = self.steal(pass);
+            let g = self.steal(pass, &mut seen);
             if !g.is_null() {
                 return g;
             }
@@ -198,16 +199,18 @@ impl Worker {
     }
 
     /// One pass over all other workers, from a random one on.
-    fn steal(&'static self, pass: u32) -> *mut G {
+    fn steal(&'static self, pass: u32, seen: &mut Seen) -> *mut G {
         let n = table::len();
         // SAFETY: K1.
         let start = unsafe { (*self.rng.get()).below(n as u32) } as usize;
         for i in 0..n {
-            let Some(v) = table::get((start + i) % n) else { continue };
+            let at = (start + i) % n;
+            let Some(v) = table::get(at) else { continue };
             if core::ptr::eq(v, self) {
                 continue;
             }
-            let g = self.steal_from(v, pass);
+            let stands_still = seen.stands_still(at, v, pass);
+            let g = self.steal_from(v, stands_still);
             if !g.is_null() {
                 return g;
             }
@@ -215,17 +218,18 @@ impl Worker {
         null_mut()
     }
 
-    /// Takes half of what `v` has. The slot in front only on the last passes, if `v` has not come to it
-    /// all the time: whoever filled it is likely to run it at once, with the data still in its cache.
-    fn steal_from(&self, v: &'static Worker, pass: u32) -> *mut G {
-        let with_next = pass + 1 >= PASSES && v.queue.has_next_hint();
-        if v.queue.len_hint() == 0 && !with_next {
+    /// Takes half of what `v` has. A single goroutine is taken only if `v` has not switched during the whole search: else
+    /// `v` is about to run it itself, with its data still in the cache, and a pinned one would be torn from the
+    /// goroutine it talks to for good.
+    fn steal_from(&self, v: &'static Worker, stands_still: bool) -> *mut G {
+        let queued = v.queue.len_hint();
+        let all = queued + usize::from(v.queue.has_next_hint());
+        if all == 0 || (all == 1 && !stands_still) || (queued == 0 && !stands_still) {
             return null_mut();
         }
-        let before = v.stats.switches.load(Ordering::Relaxed);
         let taken = v.queue.try_steal(|q| {
             let (head, tail, n) = q.split_half(BATCH);
-            if n == 0 && with_next && v.stats.switches.load(Ordering::Relaxed) == before {
+            if n == 0 && stands_still {
                 let g = q.take_next();
                 return (g, g, usize::from(!g.is_null()));
             }
@@ -276,6 +280,25 @@ impl Worker {
         }
         if !INJECTOR.is_empty() {
             idle::wake_one();
+        }
+    }
+}
+
+/// How many switches the first workers had made when a search began.
+#[derive(Default)]
+struct Seen([u64; 16]);
+
+impl Seen {
+    /// Whether `v` has not switched since the first pass; known on the last one only.
+    fn stands_still(&mut self, at: usize, v: &Worker, pass: u32) -> bool {
+        let now = v.stats.switches.load(Ordering::Relaxed);
+        match self.0.get_mut(at) {
+            Some(first) if pass == 0 => {
+                *first = now;
+                false
+            }
+            Some(first) => pass + 1 >= PASSES && *first == now,
+            None => pass + 1 >= PASSES,
         }
     }
 }

@@ -106,6 +106,8 @@ struct Set {
     /// Deadline the keeper sleeps until (I4).
     keeper: Option<(usize, i64)>,
     threads: usize,
+    /// Workers whose permit was taken while they run a goroutine, and that have not noticed yet.
+    revoked: usize,
     /// Permits given so far: tells whether anybody ran between two looks.
     grants: u64,
     stopping: bool,
@@ -120,6 +122,7 @@ static SET: sys::Mutex<Set> = sys::Mutex::new(
         waiting: VecDeque::new(),
         keeper: None,
         threads: 0,
+        revoked: 0,
         grants: 0,
         stopping: false,
     },
@@ -162,6 +165,13 @@ impl Set {
         }
         self.active -= 1;
         self.hand_on();
+    }
+
+    /// A worker whose permit was revoked has come to the scheduler.
+    fn noticed(&mut self, w: &Worker) {
+        if w.attention.take(REVOKED) {
+            self.revoked -= 1;
+        }
     }
 
     /// Serves those who wait while permits are free.
@@ -272,6 +282,7 @@ pub fn sleep(w: &'static Worker) -> Slept {
     if set.stopping {
         return Slept::Awake;
     }
+    set.noticed(w);
     set.release(w);
     set.sleepers.push(w);
     // Relaxed: the lock and the fence below order it for those who put something into the inbox.
@@ -391,7 +402,7 @@ pub fn leave(w: &'static Worker) {
 /// Returns with a permit; waits for one if none is free. Back from a blocking section, or revoked.
 pub fn enter(w: &'static Worker) {
     let mut set = SET.lock();
-    w.attention.take(REVOKED);
+    set.noticed(w);
     if w.permitted.load(Ordering::Relaxed) {
         return;
     }
@@ -424,10 +435,9 @@ pub fn share(w: &'static Worker) {
 
 /// The loop's answer to `Attention`: has a permit afterwards.
 pub fn attend(w: &'static Worker) {
-    if !w.permitted.load(Ordering::Relaxed) {
+    if !w.permitted.load(Ordering::Relaxed) || w.attention.0.load(Ordering::Relaxed) & REVOKED != 0 {
         enter(w);
     }
-    w.attention.take(REVOKED);
     if w.attention.0.load(Ordering::Relaxed) & SHARE != 0 {
         share(w);
     }
@@ -440,6 +450,7 @@ pub fn revoke(w: &'static Worker) -> bool {
         return false;
     }
     w.attention.set(REVOKED);
+    set.revoked += 1;
     set.release(w);
     set.publish();
     true
@@ -461,11 +472,11 @@ pub fn ask_for_permit() -> bool {
     true
 }
 
-/// If nobody runs and nobody waits for a permit: the number of permits given so far. Two equal answers mean that nobody
+/// If nobody runs, with or without a permit, and nobody waits for one: the number of permits given so far. Two equal answers mean that nobody
 /// ran in between.
 pub fn quiet() -> Option<u64> {
     let set = SET.lock();
-    (set.active == 0 && set.waiting.is_empty()).then_some(set.grants)
+    (set.active == 0 && set.revoked == 0 && set.waiting.is_empty()).then_some(set.grants)
 }
 
 /// Sets how many may run at once; returns the former number. 0 only asks.
@@ -519,6 +530,7 @@ pub fn join_set(w: &'static Worker) {
 pub fn leave_set(w: &'static Worker) {
     w.served.store(false, Ordering::Relaxed);
     let mut set = SET.lock();
+    set.noticed(w);
     set.release(w);
     set.threads -= 1;
     set.publish();

@@ -347,7 +347,7 @@ pub unsafe fn end(g: *mut G) -> ! {
         (*g).drop_ext();
         (*g).id.store(0, Ordering::Relaxed);
         (*g).on_cpu.store(false, Ordering::Relaxed); // nobody resumes it: the next owner starts afresh
-        crate::go::retire(w, g);
+        crate::start::retire(w, g);
         w.prev.set(null_mut());
         let n = w.pick();
         if can_switch_to(w, n) {
@@ -380,6 +380,13 @@ pub fn me() -> *const Waiter {
         }
     }
     crate::runtime::foreign_thread();
+    this_thread()
+}
+
+/// The waiter of the OS thread. Not inlined: goroutines call `me` too, and the address of a thread-local must not be kept
+/// across their switches.
+#[inline(never)]
+fn this_thread() -> *const Waiter {
     THREAD.with(|t| &raw const t.waiter)
 }
 
@@ -436,16 +443,22 @@ pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome 
     }
 }
 
-/// Waits until `when`; a past instant returns at once.
-pub fn sleep(when: i64) -> Outcome {
+/// Waits until `when`, in nanoseconds of the monotonic clock. From any thread.
+///
+/// # Errors
+/// What else ended the wait.
+pub fn sleep_to(when: i64) -> Result<(), Outcome> {
     if when <= timers::now() {
-        return Outcome::TimedOut;
+        return Ok(());
     }
     let wt = me();
     // SAFETY: our own waiter; nothing but the deadline (and cancellation) can end the wait.
     unsafe {
         (*wt).begin_multi();
-        wait(wt, Reason::Sleep, when)
+        match wait(wt, Reason::Sleep, when) {
+            Outcome::TimedOut | Outcome::Peer => Ok(()),
+            other => Err(other),
+        }
     }
 }
 
@@ -485,6 +498,17 @@ unsafe fn wait_thread(t: &ThreadWaiter, mut deadline: i64) -> Outcome {
 #[inline(always)]
 pub fn running() -> *mut G {
     worker::current().map_or(null_mut(), |w| w.current.get())
+}
+
+/// Number of the running goroutine; 0 outside goroutines.
+#[inline]
+pub fn goid() -> u64 {
+    let g = running();
+    if g.is_null() {
+        return 0;
+    }
+    // SAFETY: the running goroutine's header is valid.
+    unsafe { (*g).id.load(Ordering::Relaxed) }
 }
 
 /// Whether the caller is a goroutine that must not be resumed any more, or one that may end by a jump.

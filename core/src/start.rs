@@ -1,0 +1,475 @@
+//! The first and the last moments of a goroutine: its header, its function, its result.
+//!
+//! *Where it sits*: layer 3, over `sched::spawn` and `sched::wait`; below the public faces of `go`, `scope` and `raw`.
+//!
+//! A closure of up to 32 bytes travels in the goroutine's header, as does its result; larger ones are boxed. So a
+//! goroutine costs no allocation beyond its pooled header and stack.
+//!
+//! # State
+//!
+//! The header's `join` word: `Running → Done`, with `Detached` (no handle is left) or the address of the joiner's
+//! waiter in between.
+//!
+//! # Invariants
+//!
+//! * **J1** The header belongs to the goroutine until it stores Done, then to the handle. If the handle was
+//!   dropped before, the goroutine frees the header; else the handle does.
+//! * **J2** The result is in the header from before Done until the handle takes or drops it.
+//!
+//! # Orderings
+//!
+//! Done is stored with Release (in an AcqRel swap) and read with Acquire: the result is visible to the joiner.
+
+use crate::cell::Ordering;
+use crate::errno::Errno;
+use crate::goroutine::{arena, Reason, State, CANCELABLE, G, INLINE_WORDS, NO_UNWIND, PINNED};
+use crate::panic::{self, Payload};
+use crate::sched::worker::Worker;
+use crate::sched::{self, worker};
+use crate::timers::CFn;
+use crate::wait::{Outcome, Waiter};
+use crate::{dump, runtime, stack};
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::mem::{align_of, size_of};
+use std::io;
+use std::panic::Location;
+
+const RUNNING: usize = 0;
+const DETACHED: usize = 1;
+const DONE: usize = 2;
+
+/// What a new goroutine is given besides its function.
+#[derive(Default)]
+pub(crate) struct Attributes {
+    pub name: Option<Box<str>>,
+    pub stack_size: usize,
+    pub flags: u8,
+    pub class: u8,
+    pub site: Option<&'static Location<'static>>,
+}
+
+/// A header for a new goroutine, set up except for its entry.
+pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
+    runtime::ensure_started()?;
+    let w = worker::current();
+    let g = match w {
+        Some(w) => w.take_g()?,
+        None => arena::take(1)?.0,
+    };
+    let size = if a.stack_size == 0 && a.class != 0 { host_stack(a.class) } else { a.stack_size };
+    // SAFETY: a free header is ours alone (G1).
+    unsafe {
+        if size != 0 && size != stack::default_size() {
+            match stack::get_sized(size) {
+                Ok(s) => (*g).stack.set(s),
+                Err(e) => {
+                    give_back(g);
+                    return Err(StartError::Os(Errno(e.0)));
+                }
+            }
+        }
+        (*g).id.store(w.map_or_else(|| sched::take_ids(1), Worker::next_id), Ordering::Relaxed);
+        (*g).parent.set(sched::goid());
+        (*g).reset_flags(a.flags | if a.class == 0 { 0 } else { CANCELABLE });
+        (*g).class.set(a.class);
+        (*g).join.store(RUNNING, Ordering::Relaxed);
+        (*g).local.set(core::ptr::null_mut());
+        (*g).site.set(a.site);
+        (*g).since.store(sched::monitor::coarse_now(), Ordering::Relaxed);
+        if a.name.is_some() {
+            (*g).ext_mut().name = a.name;
+        }
+        if let Err(e) = runtime::count_start() {
+            (*g).drop_ext();
+            free_stack(g);
+            give_back(g);
+            return Err(e);
+        }
+    }
+    Ok(g)
+}
+
+fn host_stack(class: u8) -> usize {
+    sched::host::get(class).map_or(0, |h| h.stack_size)
+}
+
+unsafe fn free_stack(g: *mut G) {
+    // SAFETY: the header is ours by the caller.
+    let s = unsafe { (*g).stack.replace(stack::Stack::none()) };
+    if !s.is_none() {
+        stack::put_sized(s);
+    }
+}
+
+fn give_back(g: *mut G) {
+    // SAFETY: ours, and used by nobody.
+    unsafe { (*g).id.store(0, Ordering::Relaxed) };
+    match worker::current() {
+        Some(w) => w.give_g(g),
+        None => arena::give(g, g, 1),
+    }
+}
+
+/// Why a goroutine could not be started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StartError {
+    /// The system gave no memory or no thread.
+    Os(Errno),
+    /// The runtime was shut down, or this is a forked child.
+    Shutdown,
+    /// The configured number of goroutines is reached.
+    Limit,
+}
+
+impl From<Errno> for StartError {
+    fn from(e: Errno) -> StartError {
+        StartError::Os(e)
+    }
+}
+
+impl From<StartError> for io::Error {
+    fn from(e: StartError) -> io::Error {
+        match e {
+            StartError::Os(e) => io::Error::from_raw_os_error(e.0),
+            StartError::Shutdown => io::Error::other("the runtime is shut down"),
+            StartError::Limit => io::Error::other("the configured number of goroutines is reached"),
+        }
+    }
+}
+
+// ---- values in the header ------------------------------------------------------------------------
+
+const fn fits<V>() -> bool {
+    size_of::<V>() <= INLINE_WORDS * size_of::<usize>() && align_of::<V>() <= align_of::<usize>()
+}
+
+/// Moves `v` into the header.
+///
+/// # Safety
+/// The header's inline words hold nothing, and belong to the caller.
+unsafe fn put<V>(g: *mut G, v: V) {
+    // SAFETY: by the caller; `fits` guarantees size and alignment.
+    unsafe {
+        let p = (*g).inline.get();
+        if fits::<V>() {
+            p.cast::<V>().write(v);
+        } else {
+            p.cast::<*mut V>().write(Box::into_raw(Box::new(v)));
+        }
+    }
+}
+
+/// Moves the value out of the header.
+///
+/// # Safety
+/// `put::<V>` was the last one to use the inline words, and the caller owns them.
+unsafe fn take<V>(g: *mut G) -> V {
+    // SAFETY: by the caller.
+    unsafe {
+        let p = (*g).inline.get();
+        if fits::<V>() {
+            p.cast::<V>().read()
+        } else {
+            *Box::from_raw(p.cast::<*mut V>().read())
+        }
+    }
+}
+
+/// Entry of a goroutine that runs `F` and keeps what it returns for its handle.
+unsafe fn entry<F: FnOnce() -> T, T>(g: *mut G) {
+    // SAFETY: `start` put an F there; the goroutine owns its header (J1).
+    unsafe {
+        let f: F = take(g);
+        let result = panic::contain(f);
+        if (*g).join.load(Ordering::Relaxed) == DETACHED {
+            drop_result(g, result);
+            return;
+        }
+        put::<Result<T, Payload>>(g, result);
+        (*g).entry.set(entry_drop::<T>);
+    }
+}
+
+/// Entry of the goroutine that drops the result of another whose handle went away at the last moment.
+unsafe fn entry_drop<T>(g: *mut G) {
+    // SAFETY: the header holds that result (J2), and is detached.
+    unsafe {
+        let result: Result<T, Payload> = take(g);
+        drop_result(g, result);
+    }
+}
+
+unsafe fn drop_result<T>(g: *mut G, result: Result<T, Payload>) {
+    let end = match result {
+        Ok(v) => panic::contain(move || drop(v)),
+        Err(p) => Err(p),
+    };
+    if let Err(p) = end {
+        // SAFETY: g is the running goroutine.
+        panic::unhandled(unsafe { &*g }, p);
+    }
+}
+
+/// The goroutine `g` has left its function: hands the header to its handle or frees it (J1).
+///
+/// # Safety
+/// Called by `sched::end` as the last use of the header.
+pub(crate) unsafe fn retire(w: &Worker, g: *mut G) {
+    // SAFETY: ours until Done is stored.
+    unsafe {
+        (*g).set_state(State::Dead);
+        runtime::count_end();
+        if (*g).join.load(Ordering::Relaxed) == DETACHED {
+            (*g).set_state(State::Free);
+            w.give_g(g);
+            return;
+        }
+        // AcqRel: Release publishes the result (J2); Acquire pairs with the joiner's or the dropper's swap.
+        match (*g).join.swap(DONE, Ordering::AcqRel) {
+            RUNNING => {}
+            DETACHED => respawn_dropper(w, g),
+            wt => {
+                let wt = wt as *const Waiter;
+                // A registered joiner waits until it is claimed or takes its registration back.
+                if (*wt).claim_registered() {
+                    sched::ready(wt);
+                }
+            }
+        }
+    }
+}
+
+/// The handle went away after the goroutine had stored its result: user code must drop it, so a goroutine does.
+#[cold]
+unsafe fn respawn_dropper(w: &Worker, g: *mut G) {
+    // SAFETY: the header is ours again: the handle is gone and the goroutine has ended.
+    unsafe {
+        (*g).join.store(DETACHED, Ordering::Relaxed);
+        (*g).id.store(w.next_id(), Ordering::Relaxed);
+        (*g).reset_flags(PINNED);
+        (*g).class.set(0);
+        if runtime::count_start().is_ok() {
+            sched::spawn(g);
+        }
+    }
+}
+
+/// Starts `f`; the header belongs to the caller as a handle, which ends with `take_result` or `detach` (J1).
+#[inline]
+pub(crate) fn start<F, T>(a: Attributes, f: F) -> Result<(*mut G, u64), (StartError, F)>
+where
+    F: FnOnce() -> T,
+{
+    let g = match new_g(a) {
+        Ok(g) => g,
+        Err(e) => return Err((e, f)),
+    };
+    // SAFETY: a fresh header, ours until spawned.
+    unsafe {
+        let id = (*g).id.load(Ordering::Relaxed);
+        put(g, f);
+        (*g).entry.set(entry::<F, T>);
+        sched::spawn(g);
+        Ok((g, id))
+    }
+}
+
+/// Whether the goroutine of a handle has ended.
+///
+/// # Safety
+/// `g` is a handle's header.
+pub(crate) unsafe fn is_done(g: *mut G) -> bool {
+    // Acquire: pairs with the Release in `retire`, so that whoever sees true sees what it did.
+    // SAFETY: by the caller.
+    unsafe { (*g).join.load(Ordering::Acquire) == DONE }
+}
+
+/// Waits for the end of a handle's goroutine; takes its result and frees the header.
+///
+/// # Safety
+/// `g` is a handle's header, of a goroutine started with this `T`, and is not used afterwards.
+pub(crate) unsafe fn take_result<T>(g: *mut G) -> Result<T, Payload> {
+    // SAFETY: by the caller.
+    unsafe {
+        while !wait_done(g) {}
+        let result: Result<T, Payload> = take(g);
+        (*g).set_state(State::Free);
+        give_back(g);
+        result
+    }
+}
+
+/// Gives a handle up: the goroutine's result is dropped, now or when it ends.
+///
+/// # Safety
+/// As for `take_result`.
+pub(crate) unsafe fn detach<T>(g: *mut G) {
+    // SAFETY: by the caller.
+    unsafe {
+        // AcqRel: Acquire pairs with the Release in `retire` (we drop the result); Release for the reverse.
+        if (*g).join.swap(DETACHED, Ordering::AcqRel) == DONE {
+            let result: Result<T, Payload> = take(g);
+            (*g).set_state(State::Free);
+            give_back(g);
+            drop(result);
+        }
+    }
+}
+
+/// Makes a fresh header run `f`, detached.
+///
+/// # Safety
+/// `g` is fresh and the caller's; what `f` borrows outlives the goroutine or is never touched again.
+pub(crate) unsafe fn prepare_detached<F: FnOnce()>(g: *mut G, f: F) {
+    // SAFETY: by the caller.
+    unsafe {
+        put(g, f);
+        (*g).join.store(DETACHED, Ordering::Relaxed);
+        (*g).entry.set(entry::<F, ()>);
+    }
+}
+
+/// Starts a C function, detached.
+///
+/// # Safety
+/// `f(arg)` may be called on another thread; it does not unwind unless through frames that allow it.
+pub(crate) unsafe fn start_c(
+    a: Attributes,
+    f: unsafe extern "C-unwind" fn(*mut c_void),
+    arg: *mut c_void,
+    on_exit: Option<unsafe extern "C-unwind" fn(*mut c_void)>,
+) -> Result<u64, StartError> {
+    let a = Attributes { flags: a.flags | NO_UNWIND, ..a };
+    let g = new_g(a)?;
+    // SAFETY: a fresh header, ours until spawned.
+    unsafe {
+        if let Some(h) = on_exit {
+            (*g).ext_mut().on_exit = Some((h, arg as usize));
+        }
+        let id = (*g).id.load(Ordering::Relaxed);
+        put(g, (f, arg));
+        (*g).join.store(DETACHED, Ordering::Relaxed);
+        (*g).entry.set(entry_c);
+        sched::spawn(g);
+        Ok(id)
+    }
+}
+
+/// As `start_c` with a copy of `size` bytes at `args`, which lie at the base of the new goroutine's own stack.
+///
+/// # Safety
+/// As for `start_c`; `args` points to `size` readable bytes.
+pub(crate) unsafe fn start_c_copy(
+    f: unsafe extern "C-unwind" fn(*mut c_void),
+    args: *const u8,
+    size: usize,
+    flags: u8,
+) -> Result<u64, StartError> {
+    type Fun = unsafe extern "C-unwind" fn(*mut c_void);
+    unsafe fn entry_inline(g: *mut G) {
+        // SAFETY: the words were put there below. The copy lives in this frame, at the base of the stack.
+        unsafe {
+            let (f, mut words): (Fun, [usize; INLINE_WORDS - 1]) = take(g);
+            f((&raw mut words).cast());
+        }
+    }
+    unsafe fn entry_boxed(g: *mut G) {
+        // SAFETY: as above; the box is freed when the function has returned.
+        unsafe {
+            let (f, mut bytes): (Fun, Box<[u128]>) = take(g);
+            f(bytes.as_mut_ptr().cast());
+        }
+    }
+    let g = new_g(Attributes { flags: flags | NO_UNWIND, ..Attributes::default() })?;
+    // SAFETY: a fresh header, ours until spawned; the sizes are checked by the branches.
+    unsafe {
+        let id = (*g).id.load(Ordering::Relaxed);
+        if size <= (INLINE_WORDS - 1) * size_of::<usize>() {
+            let mut words = [0usize; INLINE_WORDS - 1];
+            core::ptr::copy_nonoverlapping(args, words.as_mut_ptr().cast(), size);
+            put(g, (f, words));
+            (*g).entry.set(entry_inline);
+        } else {
+            let mut bytes = vec![0u128; size.div_ceil(size_of::<u128>())].into_boxed_slice();
+            core::ptr::copy_nonoverlapping(args, bytes.as_mut_ptr().cast(), size);
+            put(g, (f, bytes));
+            (*g).entry.set(entry_boxed);
+        }
+        (*g).join.store(DETACHED, Ordering::Relaxed);
+        sched::spawn(g);
+        Ok(id)
+    }
+}
+
+unsafe fn entry_c(g: *mut G) {
+    // SAFETY: `start_c` put function and argument there.
+    unsafe {
+        let (f, arg): (unsafe extern "C-unwind" fn(*mut c_void), *mut c_void) = take(g);
+        f(arg);
+        call_on_exit(g);
+    }
+}
+
+unsafe fn call_on_exit(g: *mut G) {
+    // SAFETY: the running goroutine owns its attributes.
+    unsafe {
+        if (*g).ext.load(Ordering::Relaxed).is_null() {
+            return;
+        }
+        if let Some((h, arg)) = (*g).ext_mut().on_exit.take() {
+            h(arg as *mut c_void);
+        }
+    }
+}
+
+/// Ends a C goroutine from anywhere on its stack.
+///
+/// # Safety
+/// `g` is the running goroutine and was started by `start_c`; its frames are left behind.
+pub(crate) unsafe fn end_c(g: *mut G) -> ! {
+    // SAFETY: by the caller.
+    unsafe {
+        call_on_exit(g);
+        sched::end(g)
+    }
+}
+
+/// Waits until `g` is done; false if the wait was ended by something else.
+unsafe fn wait_done(g: *mut G) -> bool {
+    // SAFETY: the header is valid until the handle gives it back.
+    unsafe {
+        // Acquire: pairs with the Release in `retire`.
+        if (*g).join.load(Ordering::Acquire) == DONE {
+            return true;
+        }
+        let wt = sched::me();
+        if sched::is_cancelable(wt) {
+            (*wt).begin_multi();
+        } else {
+            (*wt).begin_single();
+        }
+        // AcqRel: Release publishes the begun wait to `retire`; Acquire on failure sees the result.
+        if (*g).join.compare_exchange(RUNNING, wt as usize, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            (*wt).end();
+            return true;
+        }
+        if sched::wait(wt, Reason::Join, i64::MAX) == Outcome::Peer {
+            return true;
+        }
+        // AcqRel, as above: we take our registration back, or the goroutine has just ended.
+        (*g).join.compare_exchange(wt as usize, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_err()
+    }
+}
+
+/// Runs a timer's function in a goroutine of its own.
+///
+/// # Safety
+/// Whoever made the timer vouches for function and argument.
+pub(crate) unsafe fn spawn_call(f: CFn, arg: *mut c_void) {
+    let a = Attributes::default();
+    // SAFETY: by the caller.
+    if let Err(e) = unsafe { start_c(a, f, arg, None) } {
+        dump::notice(&format!("a timer's function could not be started: {}", io::Error::from(e)));
+    }
+}
