@@ -20,6 +20,8 @@ use std::mem::offset_of;
 
 /// Not armed.
 const NEVER: i64 = i64::MAX;
+/// Armed, for a time that does not come (T-02).
+const LAST: i64 = NEVER - 1;
 
 /// A one-shot or periodic timer that makes a channel's values.
 pub struct Source {
@@ -38,7 +40,7 @@ impl Source {
         Source {
             node: TimerNode::new(),
             in_heap: Cell::new(false),
-            when: Cell::new(when),
+            when: Cell::new(when.min(LAST)),
             period: Cell::new(period),
             header: Cell::new(core::ptr::null()),
             emit,
@@ -79,7 +81,7 @@ impl Source {
             self.when.set(NEVER);
         } else {
             let missed = (now - when) / p;
-            self.when.set(when.saturating_add(p.saturating_mul(missed + 1)));
+            self.when.set(when.saturating_add(p.saturating_mul(missed + 1)).min(LAST));
         }
     }
 
@@ -126,7 +128,7 @@ impl Source {
         // SAFETY: by the caller.
         unsafe {
             let was = self.stop();
-            self.when.set(when);
+            self.when.set(when.min(LAST));
             if h.receivers_wait() {
                 self.arm(h);
             }
