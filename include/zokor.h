@@ -405,7 +405,7 @@ typedef struct zk_goinfo {
    * "mutex", "rwmutex read", "rwmutex write", "cond", "wait group", "once", "semaphore",
    * "group", "io", "blocking", "join" */
   const char *wait_on;
-  zk_time since;      /* when it began to wait */
+  zk_time since;      /* when it began to wait, to some 10 ms */
   size_t stack_size;
   size_t stack_used;
 } zk_goinfo;

@@ -82,7 +82,7 @@ pub struct zk_goinfo {
     /// "" unless queued: "chan send", "chan receive", "select", "select (no cases)", "sleep", "mutex", "rwmutex read",
     /// "rwmutex write", "cond", "wait group", "once", "semaphore", "group", "io", "blocking", "join"
     pub wait_on: *const c_char,
-    /// when it began to wait
+    /// when it began to wait, to some 10 ms
     pub since: zk_time,
     pub stack_size: usize,
     pub stack_used: usize,

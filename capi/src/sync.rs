@@ -64,7 +64,7 @@ fn negative() -> ! {
     if !raw::on_goroutine() {
         misuse(TEXT);
     }
-    panic!("{TEXT}");
+    raw::panic(TEXT)
 }
 
 /// Waits until the counter is zero. `[any]`

@@ -72,7 +72,7 @@ static void each_shows_what_a_goroutine_does(void) {
   view v = { 0, -1, 0, 0, 0 };
   OK(zk_each(look, &v));
   EQ(v.seen, 3);
-  CHECK(v.since >= before && v.since <= zk_now());
+  CHECK(v.since >= before - ZK_SEC && v.since <= zk_now()); /* a coarse clock */
   CHECK(v.size >= 32 << 10);
   CHECK(v.used > 0 && v.used < v.size);
   v.seen = 0;

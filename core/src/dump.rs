@@ -73,7 +73,8 @@ pub fn each(visit: &mut dyn FnMut(&GoInfo) -> bool) {
 
 /// Writes every goroutine to a descriptor.
 pub fn dump(fd: i32) -> std::io::Result<()> {
-    sys::write_fd(fd, list().as_bytes())
+    let text = list();
+    sys::write_fd(fd, if text.is_empty() { b"no goroutines\n" } else { text.as_bytes() })
 }
 
 /// The list of all goroutines, main first.

@@ -127,6 +127,9 @@ pub fn init(config: Config) -> Result<(), RuntimeError> {
     if config.workers > MAX_WORKERS {
         return Err(RuntimeError::Invalid);
     }
+    if config.stack_size != 0 && stack::configure(config.stack_size).is_err() {
+        return Err(RuntimeError::Invalid);
+    }
     start(threads, &config).map_err(RuntimeError::from)
 }
 
@@ -134,9 +137,6 @@ fn start(mut threads: sys::MutexGuard<'_, Threads>, config: &Config) -> Result<(
     sys::init();
     cxx::init();
     sanitize::init();
-    if config.stack_size != 0 && stack::configure(config.stack_size).is_err() {
-        return Err(StartError::Os(Errno(libc::EINVAL)));
-    }
     stack::set_notice(dump::notice);
     stack::overflow::set_describe(dump::describe_stack);
     stack::overflow::install_handler();

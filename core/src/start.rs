@@ -367,6 +367,7 @@ pub(crate) unsafe fn start_c_copy(
     flags: u8,
 ) -> Result<u64, StartError> {
     type Fun = unsafe extern "C-unwind" fn(*mut c_void);
+    type Copy = Vec<u128>;
     unsafe fn entry_inline(g: *mut G) {
         // SAFETY: the words were put there below. The copy lives in this frame, at the base of the stack.
         unsafe {
@@ -374,12 +375,10 @@ pub(crate) unsafe fn start_c_copy(
             f((&raw mut words).cast());
         }
     }
-    unsafe fn entry_boxed(g: *mut G) {
-        // SAFETY: as above; the box is freed when the function has returned.
-        unsafe {
-            let (f, mut bytes): (Fun, Box<[u128]>) = take(g);
-            f(bytes.as_mut_ptr().cast());
-        }
+    // Frees the copy as the goroutine's last act, however it ends.
+    unsafe extern "C-unwind" fn free_copy(copy: *mut c_void) {
+        // SAFETY: made below, and this is called once.
+        drop(unsafe { Box::from_raw(copy.cast::<Copy>()) });
     }
     let g = new_g(Attributes { flags: flags | NO_UNWIND, ..Attributes::default() })?;
     // SAFETY: a fresh header, ours until spawned; the sizes are checked by the branches.
@@ -391,10 +390,12 @@ pub(crate) unsafe fn start_c_copy(
             put(g, (f, words));
             (*g).entry.set(entry_inline);
         } else {
-            let mut bytes = vec![0u128; size.div_ceil(size_of::<u128>())].into_boxed_slice();
+            let mut bytes: Copy = vec![0u128; size.div_ceil(size_of::<u128>())];
             core::ptr::copy_nonoverlapping(args, bytes.as_mut_ptr().cast(), size);
-            put(g, (f, bytes));
-            (*g).entry.set(entry_boxed);
+            let first = bytes.as_mut_ptr().cast::<c_void>();
+            (*g).ext_mut().on_exit = Some((free_copy, Box::into_raw(Box::new(bytes)) as usize));
+            put(g, (f, first));
+            (*g).entry.set(entry_c);
         }
         (*g).join.store(DETACHED, Ordering::Relaxed);
         sched::spawn(g);
