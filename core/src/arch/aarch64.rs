@@ -2,8 +2,9 @@
 //!
 //! *Where it sits.* Layer 1, behind `arch/mod.rs`. Calls nothing.
 
+use super::object::first_frame;
 use super::Entry;
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 
 /// Where a suspended context stands: four words.
 ///
@@ -27,17 +28,7 @@ pub struct Context {
 // during the call, which ends chains of frame pointers. sp is the stack's top, 16-aligned, as the CPU asks.
 // `hint #38` is `bti jc`: with branch target identification on, only marked places may be jumped
 // to; elsewhere it does nothing. The call never returns; udf gives the return address a place.
-//
-// The symbol is hidden, not local: with several codegen units the code that takes its address may
-// sit in another object file, and a shared library must not export it.
-global_asm!(
-    ".pushsection .text.zokor_context_entry,\"ax\",@progbits",
-    ".p2align 4",
-    ".globl zokor_context_entry",
-    ".hidden zokor_context_entry",
-    ".type zokor_context_entry,@function",
-    "zokor_context_entry:",
-    ".cfi_startproc",
+first_frame!(
     ".cfi_undefined x30",
     ".cfi_undefined x29",
     "hint #38",
@@ -45,10 +36,7 @@ global_asm!(
     "mov x16, x29",
     "mov x29, xzr",
     "blr x16",
-    ".inst 0x00000000", // udf #0
-    ".cfi_endproc",
-    ".size zokor_context_entry, . - zokor_context_entry",
-    ".popsection",
+    "udf #0",
 );
 
 extern "C" {

@@ -93,6 +93,13 @@ mod imp;
 #[path = "boost.rs"]
 mod imp;
 
+#[cfg(all(not(feature = "boost-context"), not(target_vendor = "apple")))]
+#[path = "object/elf.rs"]
+mod object;
+#[cfg(all(not(feature = "boost-context"), target_vendor = "apple"))]
+#[path = "object/macho.rs"]
+mod object;
+
 mod tls;
 
 #[cfg(test)]

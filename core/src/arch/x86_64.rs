@@ -2,8 +2,9 @@
 //!
 //! *Where it sits.* Layer 1, behind `arch/mod.rs`. Calls nothing.
 
+use super::object::first_frame;
 use super::Entry;
-use core::arch::{asm, global_asm};
+use core::arch::asm;
 
 /// Where a suspended context stands: four words.
 ///
@@ -30,17 +31,7 @@ pub struct Context {
 // rsp is the stack's top and 16-aligned; the call pushes eight bytes, as the ABI asks of every
 // call. rbp is zero during the call, so that walkers by frame pointer stop as well. The call
 // never returns; ud2 says so to the CPU and gives the return address a place within this symbol.
-//
-// The symbol is hidden, not local: with several codegen units the code that takes its address may
-// sit in another object file, and a shared library must not export it.
-global_asm!(
-    ".pushsection .text.zokor_context_entry,\"ax\",@progbits",
-    ".p2align 4",
-    ".globl zokor_context_entry",
-    ".hidden zokor_context_entry",
-    ".type zokor_context_entry,@function",
-    "zokor_context_entry:",
-    ".cfi_startproc",
+first_frame!(
     ".cfi_undefined rip",
     ".cfi_undefined rbp",
     "mov rdi, rbx",
@@ -48,9 +39,6 @@ global_asm!(
     "xor ebp, ebp",
     "call rax",
     "ud2",
-    ".cfi_endproc",
-    ".size zokor_context_entry, . - zokor_context_entry",
-    ".popsection",
 );
 
 extern "C" {

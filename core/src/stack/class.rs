@@ -73,7 +73,7 @@ impl Class {
         }
         let n = n.min(self.batch);
         self.batch = (self.batch * 2).min(LAST_BATCH);
-        let Some(last) = self.fresh.last_mut() else { return Err(Error(libc::ENOMEM)) };
+        let Some(last) = self.fresh.last_mut() else { return Err(Error::MEMORY) };
         let run = Fresh { next: last.next, end: last.end.min(last.next + (n << log2)) };
         last.next = run.end;
         if last.next == last.end {
@@ -141,7 +141,7 @@ pub fn reserve(n_total: usize) -> Result<(), Error> {
 /// # Errors
 /// `EINVAL` for a size below 16 KiB or above 1 GiB, otherwise the system's.
 pub fn get_sized(size: usize) -> Result<Stack, Error> {
-    let log2 = class_of(size).ok_or(Error(libc::EINVAL))?;
+    let log2 = class_of(size).ok_or(Error::SIZE)?;
     let run = {
         let mut class = lock(log2);
         if let Some(s) = class.take_one() {

@@ -70,13 +70,20 @@ pub const MAX_SIZE: usize = 1 << 30;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invalid;
 
-/// The system gives no stack; the error number says why (`ENOMEM`, or `EINVAL` for a size out of range).
+/// The system gives no stack; the error number says why ([`Error::MEMORY`], or [`Error::SIZE`] for a size out of range).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Error(pub i32);
 
+impl Error {
+    /// `ENOMEM`.
+    pub const MEMORY: Error = Error(pages::NO_MEMORY);
+    /// `EINVAL`.
+    pub const SIZE: Error = Error(pages::INVALID);
+}
+
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Error {
-        Error(e.raw_os_error().unwrap_or(libc::ENOMEM))
+        e.raw_os_error().map_or(Error::MEMORY, Error)
     }
 }
 

@@ -32,7 +32,7 @@
 
 use super::{slab, Error};
 use crate::rank::Rank;
-use crate::sys::signal::{self, Action, Asked};
+use crate::sys::signal::{self, Action, Asked, Info};
 use crate::sys::{gettid, Mutex};
 use std::cell::UnsafeCell;
 use std::ffi::c_void;
@@ -166,7 +166,7 @@ pub fn reinstall_if_replaced() {
 }
 
 /// The handler.
-unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+unsafe extern "C" fn on_fault(signal: i32, info: *mut Info, context: *mut c_void) {
     signal::keep_errno(|| {
         // SAFETY: these are the kernel's arguments, all the way down.
         unsafe {
@@ -184,7 +184,7 @@ unsafe extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: 
 ///
 /// # Safety
 /// The arguments are what the kernel passed to the running handler.
-unsafe fn pass_on(signal: i32, info: *mut libc::siginfo_t, context: *mut c_void) {
+unsafe fn pass_on(signal: i32, info: *mut Info, context: *mut c_void) {
     let Some(i) = signal::FAULTS.iter().position(|s| *s == signal) else { return };
     // SAFETY: the caller vouches for the arguments.
     unsafe {

@@ -57,7 +57,7 @@ impl Pool {
         self.log2 = default_class();
         self.free.reserve_exact(CAP);
         class::take(self.log2, HALF, &mut self.free)?;
-        self.free.pop().ok_or(Error(libc::ENOMEM))
+        self.free.pop().ok_or(Error::MEMORY)
     }
 
     #[cold]

@@ -69,7 +69,7 @@ fn publish(start: *mut u8, bytes: usize, log2: u32) -> Result<Fresh, Error> {
         COUNT.store(MAX_SLABS, Relaxed);
         // SAFETY: just mapped, nobody knows it.
         let _ = unsafe { sys::unmap(start, bytes) };
-        return Err(Error(libc::ENOMEM));
+        return Err(Error::MEMORY);
     };
     let base = start as usize;
     entry.meta.store(bytes >> log2 << 8 | log2 as usize, Relaxed);

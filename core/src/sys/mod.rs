@@ -23,7 +23,7 @@ mod mutex;
 
 #[cfg(all(target_os = "linux", not(loom)))]
 mod cgroup;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(not(loom))]
 pub(crate) mod frames;
 #[cfg(all(target_os = "linux", not(loom)))]
 #[path = "linux.rs"]
@@ -31,9 +31,9 @@ mod os;
 #[cfg(all(target_os = "macos", not(loom)))]
 #[path = "macos.rs"]
 mod os;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(not(loom))]
 pub(crate) mod pages;
-#[cfg(all(target_os = "linux", not(loom)))]
+#[cfg(not(loom))]
 pub(crate) mod signal;
 #[cfg(not(loom))]
 mod unix;

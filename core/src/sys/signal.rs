@@ -1,27 +1,28 @@
 //! Handlers for the signals of a fault, the handlers that were there before, and stacks to run them on.
 //!
 //! **Where it sits.** Called by `stack::overflow`, mostly from a signal handler; calls `libc`. Everything here
-//! but [`AltStack::install`] is async-signal-safe. Linux.
+//! but [`AltStack::install`] is async-signal-safe.
 
+use std::ffi::c_void;
 use std::io;
 use std::mem;
 use std::ptr;
 
-#[cfg(target_arch = "aarch64")]
-#[path = "signal/aarch64.rs"]
-mod machine;
-#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
-#[path = "signal/unknown.rs"]
-mod machine;
-#[cfg(target_arch = "x86_64")]
-#[path = "signal/x86_64.rs"]
-mod machine;
+#[cfg(target_os = "linux")]
+#[path = "signal/linux.rs"]
+mod system;
+#[cfg(target_os = "macos")]
+#[path = "signal/macos.rs"]
+mod system;
+
+/// What the kernel says about a signal.
+pub(crate) type Info = libc::siginfo_t;
 
 /// The signals of a fault in memory.
 pub(crate) const FAULTS: [i32; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
 /// A handler as the kernel calls it.
-pub(crate) type Handler = unsafe extern "C" fn(i32, *mut libc::siginfo_t, *mut libc::c_void);
+pub(crate) type Handler = unsafe extern "C" fn(i32, *mut Info, *mut c_void);
 
 /// What a process does on a signal.
 #[derive(Clone, Copy)]
@@ -64,7 +65,7 @@ impl Action {
     /// # Safety
     ///
     /// `info` and `context` are what the kernel passed to the running handler.
-    pub(crate) unsafe fn ask(&self, signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) -> Asked {
+    pub(crate) unsafe fn ask(&self, signal: i32, info: *mut Info, context: *mut c_void) -> Asked {
         match self.0.sa_sigaction {
             libc::SIG_DFL => return Asked::Default,
             // The kernel lets nobody ignore a fault.
@@ -123,7 +124,7 @@ fn set_default(signal: i32) {
 /// # Safety
 ///
 /// `info` is what the kernel passed to the running handler.
-pub(crate) unsafe fn die_of(signal: i32, info: *const libc::siginfo_t) {
+pub(crate) unsafe fn die_of(signal: i32, info: *const Info) {
     set_default(signal);
     // SAFETY: the caller vouches for `info`; raising is always allowed.
     unsafe {
@@ -138,7 +139,7 @@ pub(crate) unsafe fn die_of(signal: i32, info: *const libc::siginfo_t) {
 /// # Safety
 ///
 /// `info` is what the kernel passed to the running handler.
-pub(crate) unsafe fn raised(info: *const libc::siginfo_t) -> bool {
+pub(crate) unsafe fn raised(info: *const Info) -> bool {
     // SAFETY: the caller vouches.
     unsafe { (*info).si_code <= 0 }
 }
@@ -148,7 +149,7 @@ pub(crate) unsafe fn raised(info: *const libc::siginfo_t) -> bool {
 /// # Safety
 ///
 /// `info` is what the kernel passed to the running handler.
-pub(crate) unsafe fn address(info: *const libc::siginfo_t) -> usize {
+pub(crate) unsafe fn address(info: *const Info) -> usize {
     // SAFETY: the caller vouches. For signals without an address the word has no meaning, but is there.
     unsafe { (*info).si_addr() as usize }
 }
@@ -158,16 +159,16 @@ pub(crate) unsafe fn address(info: *const libc::siginfo_t) -> usize {
 /// # Safety
 ///
 /// `context` is what the kernel passed to the running handler.
-pub(crate) unsafe fn instruction(context: *const libc::c_void) -> usize {
+pub(crate) unsafe fn instruction(context: *const c_void) -> usize {
     // SAFETY: the caller vouches.
-    unsafe { machine::instruction(context.cast()) }
+    unsafe { system::instruction(context.cast()) }
 }
 
 /// Runs `f` and leaves errno as it was, which belongs to the code that a signal interrupted.
 pub(crate) fn keep_errno(f: impl FnOnce()) {
     // SAFETY: the address is this thread's; a handler stays on its thread.
     unsafe {
-        let errno = libc::__errno_location();
+        let errno = system::errno();
         let before = *errno;
         f();
         *errno = before;
@@ -197,9 +198,7 @@ impl AltStack {
     /// Errors: the system's, when it gives no memory.
     pub(crate) fn install(room: usize) -> io::Result<AltStack> {
         let page = super::page_size();
-        // SAFETY: reads a constant of the process; zero when the kernel does not say.
-        let needed = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) } as usize;
-        let size = (needed.max(libc::MINSIGSTKSZ) + room).next_multiple_of(page);
+        let size = (system::min_stack() + room).next_multiple_of(page);
         let base = super::map_reserve(page + size)?;
         let mut stack = AltStack { base, len: page + size, previous: no_stack() };
         let ours = libc::stack_t { ss_sp: base.wrapping_add(page).cast(), ss_flags: 0, ss_size: size };

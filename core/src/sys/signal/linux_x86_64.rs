@@ -5,7 +5,7 @@
 /// # Safety
 ///
 /// `context` is what the kernel passed to the running handler.
-pub(super) unsafe fn instruction(context: *const libc::ucontext_t) -> usize {
+pub(in crate::sys) unsafe fn instruction(context: *const libc::ucontext_t) -> usize {
     // SAFETY: the caller vouches.
     unsafe { (*context).uc_mcontext.gregs[libc::REG_RIP as usize] as usize }
 }
