@@ -8,7 +8,7 @@
 # On Debian 12:
 #   dpkg --add-architecture arm64 && apt-get update
 #   apt-get install qemu-user gcc-aarch64-linux-gnu rustc-web libstd-rust-web-dev:arm64
-# or, instead of the last two, `rustup target add aarch64-unknown-linux-gnu`.
+# or, instead of the last two, rustup target add aarch64-unknown-linux-gnu
 . "$(dirname "$0")/lib.sh"
 
 target=aarch64-unknown-linux-gnu

@@ -62,6 +62,17 @@ pub(crate) fn futex_wake(word: &AtomicU32, n: u32) -> u32 {
     (0..n).take_while(|_| wake_one()).count() as u32
 }
 
+/// Wakes up to `n` sleepers of a word that may not exist any more: only its address is used.
+#[inline(never)]
+pub(crate) fn futex_wake_addr(word: *const AtomicU32, n: i32) {
+    for _ in 0..n {
+        // SAFETY: the kernel uses the address of the word only to find the sleepers.
+        if unsafe { __ulock_wake(COMPARE_AND_WAIT, word.cast_mut().cast(), 0) } < 0 {
+            return;
+        }
+    }
+}
+
 /// There is no process-wide barrier.
 pub(super) fn barrier_register() -> bool {
     false
