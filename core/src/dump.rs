@@ -57,7 +57,7 @@ fn info(g: &G, with_stack: bool) -> Option<GoInfo> {
         name: g.name(),
         state: state_text(state),
         wait_on: if waits { g.reason().text() } else { "" },
-        wait_obj_name: String::new(),
+        wait_obj_name: if waits { g.wait_name() } else { String::new() },
         since: g.since.load(Ordering::Relaxed),
         stack_size: stack.size(),
         stack_used: if with_stack { stack.used() } else { 0 },
@@ -99,6 +99,9 @@ fn entry(s: &mut String, i: &GoInfo, now: i64) {
     let minutes = now.saturating_sub(i.since) / 60_000_000_000;
     if !i.wait_on.is_empty() && minutes > 0 {
         let _ = write!(s, ", {minutes} minutes");
+    }
+    if !i.wait_obj_name.is_empty() {
+        let _ = write!(s, " on \"{}\"", i.wait_obj_name);
     }
     let _ = writeln!(s, "]:");
     if !i.name.is_empty() {

@@ -168,8 +168,12 @@ pub struct Ext {
     pub name: Option<Box<str>>,
     /// Runs last, with the goroutine's argument.
     pub on_exit: Option<(unsafe extern "C-unwind" fn(*mut c_void), usize)>,
-    /// Name of the object it is parked on, for dumps (a raw `*const str` split in two words).
-    pub wait_name: Cell<(usize, usize)>,
+    /// `lock_thread` calls that are not undone.
+    pub thread_locks: u32,
+    /// It was migrating before the first of them, and becomes so again after the last.
+    pub migrates: bool,
+    /// Name of the object it is parked on, valid while it waits; used under the names lock.
+    pub wait_name: Option<*const str>,
 }
 
 /// Header of a goroutine. See the module's text for the fields' owners.
@@ -334,6 +338,28 @@ impl G {
         // SAFETY: p came from Box::into_raw in `ext_mut`; the swap made us its only owner, and dumps
         // read it under the names lock only.
         drop(unsafe { Box::from_raw(p) });
+    }
+
+    /// Notes the name of the object it is about to wait for, or that the wait is over.
+    ///
+    /// # Safety
+    /// Called by the goroutine itself; `name` stays valid until it is replaced.
+    pub unsafe fn set_wait_name(&self, name: Option<*const str>) {
+        // SAFETY: the goroutine owns its attributes; dumps read this one under the lock.
+        unsafe {
+            let ext = self.ext_mut();
+            let _names = arena::names_lock();
+            ext.wait_name = name;
+        }
+    }
+
+    /// Name of the object it waits for, empty if unknown.
+    pub fn wait_name(&self) -> String {
+        let _names = arena::names_lock();
+        // Acquire: pairs with the Release store in `ext_mut`.
+        let p = self.ext.load(Ordering::Acquire);
+        // SAFETY: freed only under the names lock, which we hold; a name that is noted is valid.
+        unsafe { p.as_ref().and_then(|e| e.wait_name).map_or_else(String::new, |n| (*n).to_owned()) }
     }
 
     /// Its name, empty if it has none.

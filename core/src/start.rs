@@ -22,7 +22,7 @@
 
 use crate::cell::Ordering;
 use crate::errno::Errno;
-use crate::goroutine::{arena, Reason, State, CANCELABLE, G, INLINE_WORDS, NO_UNWIND, PINNED};
+use crate::goroutine::{arena, Reason, State, CANCELABLE, EXCLUSIVE, G, INLINE_WORDS, NO_UNWIND, PINNED};
 use crate::panic::{self, Payload};
 use crate::sched::worker::Worker;
 use crate::sched::{self, worker};
@@ -407,6 +407,9 @@ unsafe fn entry_c(g: *mut G) {
     // SAFETY: `start_c` put function and argument there.
     unsafe {
         let (f, arg): (unsafe extern "C-unwind" fn(*mut c_void), *mut c_void) = take(g);
+        if (*g).has(EXCLUSIVE) {
+            sched::exclusive::lock();
+        }
         f(arg);
         call_on_exit(g);
     }

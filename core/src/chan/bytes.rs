@@ -150,7 +150,35 @@ impl ByteChan {
             return Err(Error::Perm);
         }
         // SAFETY: by the caller.
-        unsafe { self.core.send(elem, deadline) }
+        unsafe { self.named(deadline, |d| self.core.send(elem, d)) }
+    }
+
+    /// Runs an operation; if it has to wait, dumps show the channel's name meanwhile.
+    #[inline(always)]
+    fn named(&self, deadline: i64, op: impl Fn(i64) -> Result<(), Error>) -> Result<(), Error> {
+        match &self.name {
+            Some(name) if deadline != NOWAIT => Self::named_slow(name, deadline, op),
+            _ => op(deadline),
+        }
+    }
+
+    #[cold]
+    fn named_slow(name: &str, deadline: i64, op: impl Fn(i64) -> Result<(), Error>) -> Result<(), Error> {
+        match op(NOWAIT) {
+            Err(Error::WouldBlock) => {}
+            other => return other,
+        }
+        let g = crate::sched::running();
+        if g.is_null() {
+            return op(deadline);
+        }
+        // SAFETY: g is the running goroutine, before and after; the channel and its name outlive the wait.
+        unsafe {
+            (*g).set_wait_name(Some(name));
+            let r = op(deadline);
+            (*g).set_wait_name(None);
+            r
+        }
     }
 
     /// Copies a value out; null `elem` discards it. Closed and drained: zeroes `elem`.
@@ -168,7 +196,7 @@ impl ByteChan {
             return unsafe { self.recv_and_drop(deadline) };
         }
         // SAFETY: by the caller; a null elem takes nothing, and there is nothing to drop.
-        let r = unsafe { self.core.recv(elem, deadline) };
+        let r = self.named(deadline, |d| unsafe { self.core.recv(elem, d) });
         if r == Err(Error::Closed) && !elem.is_null() {
             // SAFETY: by the caller.
             unsafe { elem.write_bytes(0, self.elem_size) };
@@ -188,7 +216,7 @@ impl ByteChan {
         };
         // SAFETY: p has room for a value.
         unsafe {
-            self.core.recv(p, deadline)?;
+            self.named(deadline, |d| self.core.recv(p, d))?;
             self.drop_value(p);
         }
         Ok(())

@@ -6,7 +6,7 @@
 
 use super::worker::{self, Worker};
 use super::{idle, sys, INJECTOR, IN_HELPER};
-use crate::cell::{AtomicUsize, Ordering};
+use crate::cell::{fence, AtomicUsize, Ordering};
 use crate::errno::Errno;
 use crate::goroutine::{Reason, State};
 use crate::rank::Rank;
@@ -71,7 +71,8 @@ pub fn begin() {
     unsafe { (*g).set_state(State::Blocked) };
     w.in_block.store(true, Ordering::Relaxed);
     idle::leave(w);
-    sys::light_fence();
+    // SeqCst: our permit is free before we look for a searching worker; pairs with the fence in `wake_for_the_rest`.
+    fence(Ordering::SeqCst);
     if idle::may_wake() && (w.queue.has_work_hint() || !INJECTOR.is_empty()) {
         idle::wake_one();
     }

@@ -1,7 +1,8 @@
 //! A goroutine with an OS thread to itself (`LockOSThread`, rules G-16 to G-18).
 //!
 //! *Where it sits*: layer 3. A goroutine that asks for it is pinned where it runs, and the worker becomes exclusive: what
-//! others could run is handed to them, and the worker takes nothing in any more until the goroutine lets go.
+//! others could run is handed to them, and the worker takes nothing in any more until the goroutine lets go. Pinned
+//! goroutines that started on the thread before still run there, when the exclusive one waits: nobody else can run them.
 
 use super::worker::{self, Worker};
 use crate::cell::Ordering;
@@ -14,50 +15,60 @@ pub fn lock() {
     if g.is_null() {
         return;
     }
-    w.exclusive_depth.set(w.exclusive_depth.get() + 1);
-    if w.exclusive_depth.get() == 1 {
-        // SAFETY: g is the running goroutine, whose owner we are.
-        unsafe { take(w, g) };
+    // SAFETY: g is the running goroutine, whose owner we are.
+    unsafe {
+        let ext = (*g).ext_mut();
+        ext.thread_locks += 1;
+        if ext.thread_locks > 1 {
+            return;
+        }
+        if !(*g).has(PINNED) {
+            ext.migrates = true;
+            (*g).set_flags(PINNED);
+            (*g).home.store((&raw const *w).cast_mut().cast(), Ordering::Relaxed); // G3: bound from here on
+            w.homed.set(w.homed.get() + 1);
+        }
+        (*g).set_flags(EXCLUSIVE);
+        w.exclusive.set(true);
+        w.share_queue();
     }
 }
 
 /// Undoes one `lock`; without any it does nothing.
 pub fn unlock() {
     let Some(w) = worker::current() else { return };
-    let n = w.exclusive_depth.get();
-    if n == 0 || w.current.get().is_null() {
-        return;
-    }
-    w.exclusive_depth.set(n - 1);
-    if n == 1 {
-        // SAFETY: as above.
-        unsafe { release(w, w.current.get()) };
-    }
-}
-
-unsafe fn take(w: &'static Worker, g: *mut G) {
-    // SAFETY: by the caller.
+    let g = w.current.get();
+    // SAFETY: as above.
     unsafe {
-        if !(*g).has(PINNED) {
-            (*g).set_flags(PINNED);
-            (*g).home.store((&raw const *w).cast_mut().cast(), Ordering::Relaxed); // G3: bound from here on
-            w.homed.set(w.homed.get() + 1);
-            w.exclusive_moves.set(true);
+        if g.is_null() || !(*g).has(EXCLUSIVE) {
+            return;
         }
-        (*g).set_flags(EXCLUSIVE);
-        w.exclusive.store(true, Ordering::Relaxed);
-        w.share_queue();
+        let ext = (*g).ext_mut();
+        ext.thread_locks = ext.thread_locks.saturating_sub(1);
+        if ext.thread_locks == 0 {
+            let migrates = core::mem::take(&mut ext.migrates);
+            release(w, g, migrates);
+        }
     }
 }
 
-unsafe fn release(w: &'static Worker, g: *mut G) {
+unsafe fn release(w: &Worker, g: *mut G, migrates: bool) {
     // SAFETY: by the caller.
     unsafe {
-        if w.exclusive_moves.replace(false) {
+        if migrates {
             (*g).clear_flags(PINNED);
             w.homed.set(w.homed.get() - 1);
         }
         (*g).clear_flags(EXCLUSIVE);
-        w.exclusive.store(false, Ordering::Relaxed);
+        w.exclusive.set(false);
+    }
+}
+
+/// An exclusive goroutine ends without having let go: its thread ends with it, unless the thread is the caller of `run` or
+/// others are pinned to it.
+pub fn ended(w: &Worker) {
+    w.exclusive.set(false);
+    if !w.is_runner && w.homed.get() == 1 {
+        w.attention.stop(); // G-17: what it did to the thread is not for others
     }
 }

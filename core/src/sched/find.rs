@@ -7,7 +7,7 @@ use super::idle::{self, Slept};
 use super::worker::{bump, Worker};
 use super::{host, table, timers, INJECTOR};
 use crate::arch;
-use crate::cell::{AtomicU32, Ordering};
+use crate::cell::{fence, AtomicU32, Ordering};
 use crate::goroutine::{ABANDONED, G};
 use crate::sys;
 use core::ptr::null_mut;
@@ -35,9 +35,10 @@ impl Worker {
             self.searching.set(true);
         }
         loop {
-            if self.attention.any() || !self.permitted.load(Ordering::Relaxed) {
+            if self.attention.any() || !self.permitted.load(Ordering::Relaxed) || self.main_done.is_over() {
+                idle::stop_searching(self); // it may have to wait for a permit now
                 let stop = self.attention.take_stop();
-                if stop || (self.is_runner && self.main_done.is_over()) {
+                if (stop && !self.is_runner) || self.main_done.is_over() {
                     self.hand_over();
                     return false;
                 }
@@ -55,7 +56,7 @@ impl Worker {
                 unsafe { self.run(g) };
                 continue;
             }
-            if self.attention.any() {
+            if self.attention.any() || self.main_done.is_over() {
                 idle::stop_searching(self);
                 continue;
             }
@@ -113,13 +114,14 @@ impl Worker {
             self.found();
             return g;
         }
+        if self.exclusive.get() {
+            idle::stop_searching(self);
+            return null_mut();
+        }
         let g = self.take_injected();
         if !g.is_null() {
             self.found();
             return g;
-        }
-        if self.exclusive.load(Ordering::Relaxed) {
-            return null_mut();
         }
         self.search()
     }
@@ -127,10 +129,7 @@ impl Worker {
     /// Something was found: if we were the last one searching, there may be more for others.
     fn found(&self) {
         if idle::stop_searching(self) {
-            sys::light_fence();
-            if idle::may_wake() && (self.queue.len_hint() > 0 || !INJECTOR.is_empty()) {
-                idle::wake_one();
-            }
+            wake_for_the_rest();
         }
     }
 
@@ -163,10 +162,7 @@ impl Worker {
         }
         let last = idle::stop_searching(self);
         if last && !g.is_null() {
-            sys::light_fence();
-            if idle::may_wake() && (self.queue.len_hint() > 0 || !INJECTOR.is_empty()) {
-                idle::wake_one();
-            }
+            wake_for_the_rest();
         }
         g
     }
@@ -281,6 +277,16 @@ impl Worker {
         if !INJECTOR.is_empty() {
             idle::wake_one();
         }
+    }
+}
+
+/// The last searching worker has found something: if there is more, anywhere, somebody else should look. While it
+/// searched, others relied on it and woke nobody.
+fn wake_for_the_rest() {
+    // SeqCst: "nobody searches" before the look at the queues; pairs with the fence of whoever relied on the searcher.
+    fence(Ordering::SeqCst);
+    if idle::may_wake() && (!INJECTOR.is_empty() || table::any(Worker::is_worth_a_visit)) {
+        idle::wake_one();
     }
 }
 

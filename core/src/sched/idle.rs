@@ -322,7 +322,7 @@ fn work_for(w: &Worker) -> bool {
     !w.inbox.is_empty()
         || !INJECTOR.is_empty()
         || timers::first_deadline() <= sys::now()
-        || table::any(|x| x.queue.len_hint() > 0)
+        || table::any(Worker::is_worth_a_visit)
 }
 
 /// Leaves the sleepers again, if nobody was faster. True: the worker has a permit.

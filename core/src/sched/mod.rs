@@ -23,7 +23,7 @@ pub mod worker;
 
 use crate::arch;
 use crate::cell::{AtomicU64, Ordering};
-use crate::goroutine::{Reason, State, ABANDONED, CANCELABLE, G, NO_UNWIND, PINNED, STARTED};
+use crate::goroutine::{Reason, State, ABANDONED, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
 use crate::inject::Injector;
 use crate::sys;
 pub(crate) use crate::timers;
@@ -77,7 +77,7 @@ pub unsafe fn spawn(g: *mut G) {
 }
 
 /// Puts a goroutine where every worker finds it, and wakes one.
-unsafe fn inject(g: *mut G) {
+pub(super) unsafe fn inject(g: *mut G) {
     // SAFETY: the caller owns g (G1).
     unsafe { INJECTOR.push(g) };
     // SeqCst: our push before our look at the hint; pairs with the fence of a worker going to sleep.
@@ -340,6 +340,9 @@ pub unsafe fn end(g: *mut G) -> ! {
     unsafe {
         crate::sanitize::goroutine_ends(g);
         w.give_stack(g);
+        if (*g).has(EXCLUSIVE) {
+            exclusive::ended(w);
+        }
         if (*g).is_bound() {
             w.homed.set(w.homed.get() - 1);
         }

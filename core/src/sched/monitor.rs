@@ -122,7 +122,7 @@ fn tick(seen: &mut Vec<Seen>) {
     let overdue = timers::first_deadline() < coarse_now().saturating_sub(OVERDUE);
     let mut wanted = asked || overdue || !INJECTOR.is_empty();
     table::any(|w| {
-        wanted |= w.permitted.load(Ordering::Relaxed) && w.queue.has_work_hint();
+        wanted |= w.queue.has_work_hint();
         false
     });
     let mut stuck: Option<&'static Worker> = None;

@@ -68,10 +68,8 @@ pub struct Worker {
     pub homed: Cell<usize>,
     /// The goroutine `run` waits for, on a runner; null before and after.
     pub main_goroutine: Cell<*mut G>,
-    /// `lock_thread` calls of the running goroutine that are not undone.
-    pub exclusive_depth: Cell<u32>,
-    /// The exclusive goroutine was a migrating one and becomes so again.
-    pub exclusive_moves: Cell<bool>,
+    /// Serves one exclusive goroutine only: takes no work of others and gives away what others can run.
+    pub exclusive: Cell<bool>,
     /// Declared blocking sections nest.
     pub block_depth: Cell<u32>,
     // -- shared
@@ -95,8 +93,6 @@ pub struct Worker {
     pub in_block: AtomicBool,
     /// Whoever woke it counted it in `idle::SEARCHING`.
     pub woken_to_search: AtomicBool,
-    /// Serves one exclusive goroutine only: takes no work of others.
-    pub exclusive: AtomicBool,
     /// Position in the table of workers, and timer shard.
     pub index: usize,
     /// Statistics, written by the owner.
@@ -203,8 +199,7 @@ impl Worker {
             searching: Cell::new(false),
             homed: Cell::new(0),
             main_goroutine: Cell::new(null_mut()),
-            exclusive_depth: Cell::new(0),
-            exclusive_moves: Cell::new(false),
+            exclusive: Cell::new(false),
             block_depth: Cell::new(0),
             main_done: MainState::new(),
             woken_to_search: AtomicBool::new(false),
@@ -216,7 +211,6 @@ impl Worker {
             permitted: AtomicBool::new(false),
             served: AtomicBool::new(false),
             in_block: AtomicBool::new(false),
-            exclusive: AtomicBool::new(false),
             index,
             stats: Counters::default(),
             is_runner,
@@ -396,6 +390,8 @@ impl Worker {
                 if !old.is_null() {
                     (*self.bound.get()).push_back(old);
                 }
+            } else if self.exclusive.get() {
+                super::inject(g);
             } else {
                 self.queue.owner(|q| {
                     let old = q.set_next(g);
@@ -414,6 +410,8 @@ impl Worker {
         unsafe {
             if (*g).is_bound() {
                 (*self.bound.get()).push_back(g);
+            } else if self.exclusive.get() {
+                super::inject(g);
             } else {
                 self.queue.owner(|q| q.push_back(g));
             }
@@ -430,6 +428,12 @@ impl Worker {
             let chain = self.inbox.take_all();
             (*self.bound.get()).append_all(chain);
         }
+    }
+
+    /// Whether a worker that has nothing to do should come and take something: there is more than what this worker is about
+    /// to run itself, or it cannot run anything now.
+    pub fn is_worth_a_visit(&self) -> bool {
+        self.queue.len_hint() > 1 || (self.queue.has_work_hint() && !self.permitted.load(Ordering::Relaxed))
     }
 
     /// Whether started pinned goroutines wait to run on this thread.
@@ -517,10 +521,12 @@ impl Worker {
             self.hops.set(MAX_HOPS);
         }
         self.drain_inbox();
-        let g = super::INJECTOR.pop();
-        if !g.is_null() {
-            self.new_slice();
-            return g;
+        if !self.exclusive.get() {
+            let g = super::INJECTOR.pop();
+            if !g.is_null() {
+                self.new_slice();
+                return g;
+            }
         }
         self.pick_local()
     }
