@@ -123,6 +123,14 @@ impl Worker {
             self.found();
             return g;
         }
+        if timers::first_deadline() <= timers::now() {
+            timers::run_due(); // a sleeping worker's
+            let g = self.pick_local();
+            if !g.is_null() {
+                self.found();
+                return g;
+            }
+        }
         self.search()
     }
 

@@ -183,6 +183,15 @@ impl Set {
         }
     }
 
+    /// Makes `w`, which sleeps, the keeper if nobody watches for a timer due at `due` (I4). True if it is.
+    fn keep(&mut self, w: &Worker, due: i64) -> bool {
+        let needed = due != i64::MAX && self.keeper.is_none_or(|k| due < k.1);
+        if needed {
+            self.keeper = Some((w.index, due));
+        }
+        needed
+    }
+
     fn remove_sleeper(&mut self, w: &'static Worker) -> bool {
         match self.sleepers.iter().position(|s| core::ptr::eq(*s, w)) {
             Some(i) => {
@@ -288,11 +297,7 @@ pub fn sleep(w: &'static Worker) -> Slept {
     // Relaxed: the lock and the fence below order it for those who put something into the inbox.
     w.word.store(ASLEEP, Ordering::Relaxed);
     let due = timers::first_deadline();
-    let mut deadline = i64::MAX;
-    if due != i64::MAX && set.keeper.is_none_or(|k| due < k.1) {
-        set.keeper = Some((w.index, due));
-        deadline = due;
-    }
+    let mut deadline = if set.keep(w, due) { due } else { i64::MAX };
     let surplus = set.threads > set.limit + 1 && !w.is_runner && w.homed.get() == 0;
     if surplus && deadline == i64::MAX {
         deadline = sys::now().saturating_add(SURPLUS_SLEEP);
@@ -316,12 +321,13 @@ pub fn sleep(w: &'static Worker) -> Slept {
     sleep_on_word(w, deadline, surplus)
 }
 
-/// Whether anything could be run by `w` now: the second look of a worker that goes to sleep.
+/// Whether anything could be run by `w` now: the second look of a worker that goes to sleep. A timer counts if nobody
+/// sleeps until it (I4): it was armed by another thread between our first look and the fence.
 fn work_for(w: &Worker) -> bool {
     debug_assert!(!w.has_bound_work() || !w.inbox.is_empty(), "a worker sleeps on its own work");
     !w.inbox.is_empty()
         || !INJECTOR.is_empty()
-        || timers::first_deadline() <= sys::now()
+        || timers::first_deadline() < KEEPER_DEADLINE.load(Ordering::Relaxed)
         || table::any(Worker::is_worth_a_visit)
 }
 
@@ -356,10 +362,10 @@ fn sleep_on_word(w: &'static Worker, mut deadline: i64, surplus: bool) -> Slept 
         }
         match sys::futex_wait(&w.word, ASLEEP, deadline) {
             sys::Wait::TimedOut => {
-                if let Some(s) = deadline_passed(w, surplus) {
-                    return s;
+                match deadline_passed(w, surplus) {
+                    Ok(s) => return s,
+                    Err(next) => deadline = next,
                 }
-                deadline = i64::MAX;
             }
             sys::Wait::Interrupted if w.is_runner => super::host::interrupted(w),
             _ => {}
@@ -367,29 +373,35 @@ fn sleep_on_word(w: &'static Worker, mut deadline: i64, surplus: bool) -> Slept 
     }
 }
 
-/// The keeper's deadline has come, or a surplus thread has slept long enough.
-fn deadline_passed(w: &'static Worker, surplus: bool) -> Option<Slept> {
-    let due = timers::first_deadline() <= sys::now();
+/// The keeper's deadline has come, or a surplus thread has slept long enough. `Err`: sleep on, until then.
+fn deadline_passed(w: &'static Worker, surplus: bool) -> Result<Slept, i64> {
+    let due = timers::first_deadline();
+    let over = due <= sys::now();
     let mut set = SET.lock();
     if w.word.load(Ordering::Relaxed) == AWAKE {
-        return Some(Slept::Awake);
+        return Ok(Slept::Awake);
     }
     if set.keeper.is_some_and(|k| k.0 == w.index) {
         set.keeper = None;
-        set.publish();
     }
-    if due && set.active < set.limit && set.remove_sleeper(w) {
+    let mut next = i64::MAX;
+    if over && set.active < set.limit && set.remove_sleeper(w) {
         set.grant(w);
         set.publish();
         w.word.store(AWAKE, Ordering::Relaxed);
-        return Some(Slept::Awake);
+        return Ok(Slept::Awake);
     }
-    if !due && surplus && set.threads > set.limit + 1 && set.remove_sleeper(w) {
+    // While others are active, they look at the timers before they sleep. Else somebody else has served the one we slept
+    // for, and the next is later.
+    if !over && set.keep(w, due) {
+        next = due;
+    } else if !over && surplus && set.threads > set.limit + 1 && set.remove_sleeper(w) {
         set.threads -= 1;
         set.publish();
-        return Some(Slept::Retire);
+        return Ok(Slept::Retire);
     }
-    None
+    set.publish();
+    Err(next)
 }
 
 /// Gives the permit up at a moment when the thread blocks by declaration.
