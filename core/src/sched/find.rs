@@ -114,6 +114,14 @@ impl Worker {
             self.found();
             return g;
         }
+        if timers::first_deadline() <= timers::now() {
+            timers::run_due(); // a sleeping worker's
+            let g = self.pick_local();
+            if !g.is_null() {
+                self.found();
+                return g;
+            }
+        }
         if self.exclusive.get() {
             idle::stop_searching(self);
             return null_mut();
@@ -122,14 +130,6 @@ impl Worker {
         if !g.is_null() {
             self.found();
             return g;
-        }
-        if timers::first_deadline() <= timers::now() {
-            timers::run_due(); // a sleeping worker's
-            let g = self.pick_local();
-            if !g.is_null() {
-                self.found();
-                return g;
-            }
         }
         self.search()
     }
