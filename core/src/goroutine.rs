@@ -41,6 +41,8 @@ use core::panic::Location;
 use core::ptr::null_mut;
 use std::cell::UnsafeCell;
 
+mod debugger;
+
 /// Words of closure or result that fit into the header.
 pub const INLINE_WORDS: usize = 4;
 
@@ -383,13 +385,13 @@ pub mod arena {
     use crate::stack;
 
     /// Headers per chunk: 1 MiB.
-    const CHUNK: usize = 4096;
+    pub(super) const CHUNK: usize = 4096;
     /// Up to 64 million goroutines.
     const CHUNKS: usize = 16384;
 
-    static TABLE: [AtomicPtr<G>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
+    pub(super) static TABLE: [AtomicPtr<G>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
     /// Headers handed out at least once; all below it are initialised.
-    static USED: AtomicUsize = AtomicUsize::new(0);
+    pub(super) static USED: AtomicUsize = AtomicUsize::new(0);
     static GLOBAL: sys::Mutex<FreeList> = sys::Mutex::new(Rank::Arena, FreeList { head: null_mut(), len: 0 });
     static NAMES: sys::Mutex<()> = sys::Mutex::new(Rank::Leaf, ());
 
@@ -443,6 +445,7 @@ pub mod arena {
             return Err(Errno(libc::ENOMEM));
         }
         if TABLE[chunk].load(Ordering::Relaxed).is_null() {
+            debugger::keep();
             stack::reserve((chunk + 1) * CHUNK).map_err(|e| Errno(e.0))?;
             let p = sys::map_reserve(CHUNK * size_of::<G>()).map_err(|e| Errno::from(&e))?;
             // Release: pairs with the Acquire in `for_each`; a mapping of zeroes is what it publishes.

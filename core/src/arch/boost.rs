@@ -14,6 +14,10 @@ use super::Entry;
 use ::context::{stack::Stack, Context as Fiber, Transfer};
 use core::{mem, ptr};
 
+/// Whether the four words are the stack pointer, the frame pointer, one more register and the address to go on
+/// at, from which a debugger can unwind.
+pub const PLAIN: bool = false;
+
 /// Where a suspended context stands: four words.
 #[repr(C)]
 #[derive(Debug)]

@@ -111,5 +111,5 @@ mod tests;
 /// aborts the process.
 pub type Entry = extern "C-unwind" fn(*mut u8) -> !;
 
-pub use imp::{jump, switch, Context};
+pub use imp::{jump, switch, Context, PLAIN};
 pub use tls::{tls_get, tls_set};

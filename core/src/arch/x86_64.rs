@@ -6,6 +6,10 @@ use super::object::first_frame;
 use super::Entry;
 use core::arch::asm;
 
+/// Whether the four words are the stack pointer, the frame pointer, one more register and the address to go on
+/// at, from which a debugger can unwind.
+pub const PLAIN: bool = true;
+
 /// Where a suspended context stands: four words.
 ///
 /// The debugger script reads these by offset; their order is part of the contract.
