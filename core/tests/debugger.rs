@@ -47,6 +47,8 @@ fn gdb(core: Option<&Path>, commands: &[&str]) -> Option<String> {
     commands.iter().for_each(|c| {
         gdb.args(["-ex", c]);
     });
+    // gdb's own core files miss mappings with guard markers in them; the kernel's do not.
+    gdb.env("ZK_GUARD", "mprotect");
     match core {
         Some(core) => gdb.arg(program).arg(core),
         None => gdb.arg("--args").arg(program).args(["--exact", "child_stops", "--ignored", "--nocapture"]),

@@ -8,7 +8,8 @@
 A parked goroutine is four words in its header: stack pointer, frame pointer, one more register and
 the address to go on at. `zokor bt` gives these to gdb as the caller of the frame that is selected by the
 thread, prints what gdb unwinds from there, and takes them away again. No register is written, so nothing can go
-wrong in the process, and core files work.
+wrong in the process, and core files work. (Those the kernel writes. gdb's `generate-core-file` leaves out what lies
+beside the guards of stacks, so start the program with ZK_GUARD=mprotect if such a file is wanted.)
 
 The offsets come from the program itself (core/src/goroutine/debugger.rs), so it must not be stripped.
 """
