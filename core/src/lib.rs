@@ -95,3 +95,6 @@ mod face {
 }
 #[cfg(not(loom))]
 pub use face::*;
+
+#[cfg(not(loom))]
+pub mod channel;

@@ -1,0 +1,433 @@
+//! The operations of one `select!`: what the macro expands to, and the step that chooses among them.
+//!
+//! Where it sits: called by the expansion of `select!` and by `builder`; calls the core's `select_raw`.
+//!
+//! An operation lives on the stack of the goroutine that selects. [`run`] hands the core a pointer into each; when it returns,
+//! at most one operation is [selected](Recv::is_selected), and its `finish` gives the result. The value of a send that was
+//! not selected is dropped with the operation, or still in the caller's variable.
+//!
+//! # Invariants
+//!
+//! - **O1** While an operation is `Waiting`, its slot holds the message to send, or nothing yet to receive.
+//! - **O2** `Done` means: the message was moved out of the slot, or the value moved in.
+//! - **O3** `Disconnected` means: nothing moved.
+
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ptr;
+use std::time::{Duration, Instant};
+
+use super::error::{RecvError, SendError};
+use super::receiver::Source;
+use super::shared::Message;
+pub use super::timer::Time;
+use super::timer::{at_latest, within};
+use super::{Receiver, Sender};
+use crate::chan::{Error, Header};
+pub use crate::chan::{FOREVER, NOWAIT};
+pub use crate::select::Order;
+use crate::select::{select_raw, Op, SelCase, Selected};
+
+/// How far an operation has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Done,
+    Disconnected,
+    Finished,
+}
+
+/// How long `default(limit)` waits.
+pub trait Limit {
+    fn deadline(self) -> Time;
+}
+
+impl Limit for Duration {
+    fn deadline(self) -> Time {
+        within(self)
+    }
+}
+
+impl Limit for Instant {
+    fn deadline(self) -> Time {
+        at_latest(self)
+    }
+}
+
+/// An operation as [`run`] takes it; borrows the operation until the choice is made.
+pub struct Case<'a> {
+    chan: *const Header,
+    elem: *mut u8,
+    op: Op,
+    operation: *mut (),
+    settle: unsafe fn(*mut (), ok: bool) -> bool,
+    _operation: PhantomData<&'a mut ()>,
+}
+
+/// Waits until one operation can proceed, or `deadline` has passed, and carries it out.
+///
+/// # Panics
+///
+/// When the wait is ended from outside, by a shutdown or a cancellation: there is no case that could say so.
+#[inline]
+pub fn run<const N: usize>(operations: [Case<'_>; N], order: Order, deadline: Time) {
+    let cases: [SelCase; N] = std::array::from_fn(|i| {
+        let Case { chan, elem, op, .. } = operations[i];
+        SelCase { chan, elem, op }
+    });
+    let settle = |selected: &Selected| {
+        let Case { operation, settle, .. } = operations[selected.index];
+        // SAFETY: both come from one `case` method, and `operations` borrows what they point to.
+        unsafe { settle(operation, selected.ok) }
+    };
+    // SAFETY: each operation is borrowed, and with it the channel and the slot that its case points to; by O1 the slot is as
+    // the operation wants it.
+    unsafe { choose(&cases, order, deadline, settle) };
+}
+
+/// Selects until `settle` accepts the outcome. It declines a message whose promise was broken, which counts as never sent.
+/// `None`: nothing could proceed before `deadline`.
+///
+/// # Safety
+///
+/// The channels are alive, and the elements are as [`select_raw`] wants them, again after each time `settle` declined.
+#[inline]
+pub(super) unsafe fn choose(
+    cases: &[SelCase],
+    order: Order,
+    deadline: Time,
+    mut settle: impl FnMut(&Selected) -> bool,
+) -> Option<Selected> {
+    loop {
+        // SAFETY: passed on to the caller.
+        match unsafe { select_raw(cases, deadline, order) } {
+            Ok(selected) => {
+                if settle(&selected) {
+                    return Some(selected);
+                }
+            }
+            Err(Error::WouldBlock | Error::TimedOut) => return None,
+            Err(error) => ended(error),
+        }
+    }
+}
+
+#[cold]
+fn ended(error: Error) -> ! {
+    panic!("select was ended from outside: {error:?}")
+}
+
+/// What the core fills when a receive is selected, and what that becomes.
+pub(super) union Slot<T> {
+    message: ManuallyDrop<Message<T>>,
+    instant: Instant,
+    value: ManuallyDrop<T>,
+}
+
+impl<T> Slot<T> {
+    /// Turns what the core wrote into the value. `false`: the message was never sent after all, and the slot is empty.
+    ///
+    /// # Safety
+    ///
+    /// The core has filled `slot` from the channel of `receiver`.
+    #[inline]
+    pub(super) unsafe fn settle(slot: *mut Slot<T>, receiver: &Receiver<T>) -> bool {
+        let value = match receiver.source() {
+            // SAFETY: a timer's channel carries instants.
+            Source::Timer(timer) => Some(timer.cast(unsafe { (*slot).instant })),
+            // SAFETY: every other channel carries messages; this one is taken out here.
+            _ => unsafe { ManuallyDrop::take(&mut (*slot).message) }.settle(),
+        };
+        let Some(value) = value else { return false };
+        // SAFETY: the caller owns the slot, and its old content was taken out above.
+        unsafe { (*slot).value = ManuallyDrop::new(value) };
+        true
+    }
+
+    /// # Safety
+    ///
+    /// `slot` was settled, and is not used again.
+    #[inline]
+    pub(super) unsafe fn take(slot: *mut Slot<T>) -> T {
+        // SAFETY: passed on to the caller.
+        unsafe { ManuallyDrop::take(&mut (*slot).value) }
+    }
+}
+
+/// `recv(receiver) -> …`
+pub struct Recv<'a, T> {
+    receiver: &'a Receiver<T>,
+    slot: MaybeUninit<Slot<T>>,
+    state: State,
+}
+
+impl<'a, T> Recv<'a, T> {
+    #[inline]
+    pub(super) fn new(receiver: &'a Receiver<T>) -> Self {
+        Self { receiver, slot: MaybeUninit::uninit(), state: State::Waiting }
+    }
+
+    #[inline]
+    pub fn case(&mut self) -> Case<'_> {
+        let this: *mut Self = self;
+        Case {
+            chan: self.receiver.header(),
+            // SAFETY: `this` is valid; only the address is taken.
+            elem: unsafe { &raw mut (*this).slot }.cast(),
+            op: Op::Recv,
+            operation: this.cast(),
+            settle: Self::settle,
+            _operation: PhantomData,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `this` is the operation that the core has selected with the outcome `ok`.
+    unsafe fn settle(this: *mut (), ok: bool) -> bool {
+        // SAFETY: `case` made this pointer, and `run` borrows the operation.
+        let this = unsafe { &mut *this.cast::<Self>() };
+        if !ok {
+            this.state = State::Disconnected;
+            return true;
+        }
+        // SAFETY: the core has filled the slot from this receiver's channel.
+        let settled = unsafe { Slot::settle(this.slot.as_mut_ptr(), this.receiver) };
+        if settled {
+            this.state = State::Done;
+        }
+        settled
+    }
+
+    #[inline]
+    pub fn is_selected(&self) -> bool {
+        self.state != State::Waiting
+    }
+
+    /// The result of the selected operation, once.
+    #[inline]
+    pub fn finish(&mut self) -> Result<T, RecvError> {
+        match std::mem::replace(&mut self.state, State::Finished) {
+            // SAFETY: by O2 the slot holds the value, and `Finished` keeps it from being taken again.
+            State::Done => Ok(unsafe { Slot::take(self.slot.as_mut_ptr()) }),
+            State::Disconnected => Err(RecvError),
+            State::Waiting | State::Finished => unreachable!("the receive was not selected"),
+        }
+    }
+}
+
+/// A message to send; dropped with its value unless it was moved out.
+pub(super) struct Held<T> {
+    message: ManuallyDrop<Message<T>>,
+    full: bool,
+}
+
+impl<T> Held<T> {
+    #[inline]
+    pub(super) fn new(message: Message<T>) -> Self {
+        Self { message: ManuallyDrop::new(message), full: true }
+    }
+
+    /// Where the core finds the message.
+    #[inline]
+    pub(super) fn elem(&mut self) -> *mut u8 {
+        (&raw mut self.message).cast()
+    }
+
+    /// The core has moved the message out.
+    #[inline]
+    pub(super) fn sent(&mut self) {
+        self.full = false;
+    }
+
+    fn take(&mut self) -> Message<T> {
+        assert!(std::mem::take(&mut self.full), "the message was moved out before");
+        // SAFETY: it was still in, and `full` keeps it from being taken again.
+        unsafe { ManuallyDrop::take(&mut self.message) }
+    }
+}
+
+impl<T> Drop for Held<T> {
+    fn drop(&mut self) {
+        if self.full {
+            // SAFETY: nobody has moved the message out.
+            unsafe { ManuallyDrop::drop(&mut self.message) };
+        }
+    }
+}
+
+/// `send(sender, expression) -> …`: owns the value. It has no `Drop` of its own, only [`Held`] has: the borrow of the sender
+/// ends with the last use, and the body of a case may move the sender away.
+pub struct Send<'a, T> {
+    sender: &'a Sender<T>,
+    held: Held<T>,
+    state: State,
+}
+
+impl<'a, T> Send<'a, T> {
+    #[inline]
+    pub(super) fn new(sender: &'a Sender<T>, value: T) -> Self {
+        Self { sender, held: Held::new(Message::Now(value)), state: State::Waiting }
+    }
+
+    #[inline]
+    pub fn case(&mut self) -> Case<'_> {
+        let chan: *const Header = self.sender.shared().chan.header();
+        let this: *mut Self = self;
+        // SAFETY: `this` is valid, and the borrow ends with the call.
+        let elem = unsafe { (*this).held.elem() };
+        Case { chan, elem, op: Op::Send, operation: this.cast(), settle: Self::settle, _operation: PhantomData }
+    }
+
+    /// # Safety
+    ///
+    /// `this` is the operation that the core has selected with the outcome `ok`.
+    unsafe fn settle(this: *mut (), ok: bool) -> bool {
+        // SAFETY: `case` made this pointer, and `run` borrows the operation.
+        let this = unsafe { &mut *this.cast::<Self>() };
+        if ok {
+            this.held.sent();
+            this.state = State::Done;
+        } else {
+            this.state = State::Disconnected;
+        }
+        true
+    }
+
+    #[inline]
+    pub fn is_selected(&self) -> bool {
+        self.state != State::Waiting
+    }
+
+    /// The result of the selected operation, once.
+    #[inline]
+    pub fn finish(&mut self) -> Result<(), SendError<T>> {
+        match std::mem::replace(&mut self.state, State::Finished) {
+            State::Done => Ok(()),
+            State::Disconnected => Err(SendError(self.held.take().into_value())),
+            State::Waiting | State::Finished => unreachable!("the send was not selected"),
+        }
+    }
+}
+
+/// `send(sender, variable) -> …`: the value stays in the caller's variable unless the operation is selected, so that it is
+/// still there in the other cases, or in the next round of a loop.
+///
+/// The slot gets a copy of the variable's bits just before the choice, with no foreign code in between, so a copy is never
+/// older than its original. If the operation is selected, the copy is the value and the variable must be [given up](given_up);
+/// otherwise the copy is forgotten.
+pub struct Lend<'a, T> {
+    sender: &'a Sender<T>,
+    value: &'a T,
+    slot: MaybeUninit<ManuallyDrop<Message<T>>>,
+    state: State,
+}
+
+impl<'a, T> Lend<'a, T> {
+    #[inline]
+    pub(super) fn new(sender: &'a Sender<T>, value: &'a T) -> Self {
+        Self { sender, value, slot: MaybeUninit::uninit(), state: State::Waiting }
+    }
+
+    #[inline]
+    pub fn case(&mut self) -> Case<'_> {
+        // SAFETY: a reference may be read; nobody drops the copy before `finish` says whose the value is.
+        let copy = unsafe { ptr::read(self.value) };
+        self.slot.write(ManuallyDrop::new(Message::Now(copy)));
+        let chan: *const Header = self.sender.shared().chan.header();
+        let this: *mut Self = self;
+        // SAFETY: `this` is valid; only the address is taken.
+        let elem = unsafe { &raw mut (*this).slot }.cast();
+        Case { chan, elem, op: Op::Send, operation: this.cast(), settle: Self::settle, _operation: PhantomData }
+    }
+
+    /// # Safety
+    ///
+    /// `this` is the operation that the core has selected with the outcome `ok`.
+    unsafe fn settle(this: *mut (), ok: bool) -> bool {
+        // SAFETY: `case` made this pointer, and `run` borrows the operation.
+        let this = unsafe { &mut *this.cast::<Self>() };
+        this.state = if ok { State::Done } else { State::Disconnected };
+        true
+    }
+
+    #[inline]
+    pub fn is_selected(&self) -> bool {
+        self.state != State::Waiting
+    }
+
+    /// The result of the selected operation, once.
+    ///
+    /// # Safety
+    ///
+    /// The next thing the caller does is to give up the variable that was lent.
+    #[inline]
+    pub unsafe fn finish(&mut self) -> Result<(), SendError<T>> {
+        match std::mem::replace(&mut self.state, State::Finished) {
+            State::Done => Ok(()),
+            // SAFETY: by O3 the copy is still in the slot; the caller gives up the original.
+            State::Disconnected => {
+                Err(SendError(unsafe { ManuallyDrop::take(self.slot.assume_init_mut()) }.into_value()))
+            }
+            State::Waiting | State::Finished => unreachable!("the send was not selected"),
+        }
+    }
+}
+
+/// `send(sender, panic!(…)) -> …`: the message has no value, so it is evaluated only once the send could proceed.
+pub struct Defer<'a, T> {
+    sender: &'a Sender<T>,
+    selected: bool,
+}
+
+impl<'a, T> Defer<'a, T> {
+    #[inline]
+    pub(super) fn new(sender: &'a Sender<T>) -> Self {
+        Self { sender, selected: false }
+    }
+
+    #[inline]
+    pub fn case(&mut self) -> Case<'_> {
+        let chan: *const Header = self.sender.shared().chan.header();
+        let operation: *mut Self = self;
+        Case {
+            chan,
+            elem: ptr::null_mut(),
+            op: Op::ReadySend,
+            operation: operation.cast(),
+            settle: Self::settle,
+            _operation: PhantomData,
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `this` is the operation that the core has selected.
+    unsafe fn settle(this: *mut (), _ok: bool) -> bool {
+        // SAFETY: `case` made this pointer, and `run` borrows the operation.
+        unsafe { (*this.cast::<Self>()).selected = true };
+        true
+    }
+
+    #[inline]
+    pub fn is_selected(&self) -> bool {
+        self.selected
+    }
+
+    /// Sends after all, in case the message had a value.
+    pub fn finish(&mut self, value: T) -> Result<(), SendError<T>> {
+        self.sender.send(value)
+    }
+}
+
+/// Ends the life of a variable whose value has gone elsewhere. The result says of what type it is.
+#[inline]
+pub fn given_up<T>(_: &Result<(), SendError<T>>, variable: T) {
+    std::mem::forget(variable);
+}
+
+/// Drops the values of the sends that were not selected, before the body of the selected case runs.
+#[inline]
+pub fn lost<T>(values: T) {
+    drop(values);
+}
