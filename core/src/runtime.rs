@@ -184,6 +184,12 @@ pub fn is_down() -> bool {
     STATE.load(Ordering::Relaxed) > STOPPING
 }
 
+/// Whether there are workers that serve the timers.
+#[inline(always)]
+pub(crate) fn is_running() -> bool {
+    STATE.load(Ordering::Relaxed) == RUNNING
+}
+
 /// Keeps the handle of a worker thread for shutdown.
 pub(crate) fn keep_thread(h: JoinHandle<()>) {
     let mut handles = HANDLES.lock();

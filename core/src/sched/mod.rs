@@ -478,7 +478,13 @@ unsafe fn wait_thread(t: &ThreadWaiter, mut deadline: i64) -> Outcome {
         if t.word.load(Ordering::Acquire) == 1 {
             break;
         }
-        let ended = match sys::futex_wait(&t.word, 0, deadline) {
+        // Without workers nobody else serves the timers, and what this thread waits for may be a timer's channel.
+        let due = if crate::runtime::is_running() { i64::MAX } else { timers::first_deadline() };
+        let ended = match sys::futex_wait(&t.word, 0, deadline.min(due)) {
+            sys::Wait::TimedOut if due < deadline => {
+                timers::run_due();
+                None
+            }
             sys::Wait::TimedOut => Some(Outcome::TimedOut),
             sys::Wait::Interrupted if host::thread_interrupted() => Some(Outcome::Interrupted),
             _ => None,
