@@ -162,6 +162,7 @@ impl Builder {
             flags,
             class: 0,
             site: Some(site),
+            binding: None,
         };
         match start(a, f) {
             Ok((g, id)) => Ok(JoinHandle { g, id, result: PhantomData }),

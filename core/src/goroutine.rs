@@ -33,13 +33,15 @@ use crate::list::Linked;
 use crate::stack::Stack;
 use crate::sys;
 use crate::timers::TimerNode;
-use crate::wait::{Node, Waiter};
+use crate::wait::{Node, Outcome, Waiter};
+use core::any::Any;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::mem::{offset_of, size_of};
 use core::panic::Location;
 use core::ptr::null_mut;
 use std::cell::UnsafeCell;
+use std::sync::Arc;
 
 mod debugger;
 
@@ -163,6 +165,21 @@ pub const EXCLUSIVE: u8 = 32;
 /// `goexit` was called; whatever catches the unwinding does not bring it back.
 pub const EXITING: u8 = 64;
 
+/// Bound to a context (in `Ext`): its waits end with it.
+pub const BOUND: u8 = 128;
+
+/// What a goroutine can be bound to: a context, of which this layer knows only how it ends waits.
+pub trait Binding: Send + Sync {
+    /// What the waits of bound goroutines end with; `None` while it is live.
+    fn ended(&self) -> Option<Outcome>;
+    /// `g` begins to be bound: from now on its waits are ended by a claim.
+    fn bind(&self, g: *mut G);
+    /// `g` is bound no more, before its header goes to others.
+    fn unbind(&self, g: *mut G);
+    /// For whoever knows what it is.
+    fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+}
+
 /// Rarely used attributes, allocated when one of them is set.
 #[derive(Default)]
 pub struct Ext {
@@ -170,6 +187,8 @@ pub struct Ext {
     pub name: Option<Box<str>>,
     /// Runs last, with the goroutine's argument.
     pub on_exit: Option<(unsafe extern "C-unwind" fn(*mut c_void), usize)>,
+    /// What its waits end with.
+    pub binding: Option<Arc<dyn Binding>>,
     /// `lock_thread` calls that are not undone.
     pub thread_locks: u32,
     /// It was migrating before the first of them, and becomes so again after the last.
@@ -328,6 +347,57 @@ impl G {
         }
         // SAFETY: by G1 only the present owner of the header changes `ext`, and it is boxed.
         unsafe { &mut *p }
+    }
+
+    /// Binds the goroutine to `to`, or to nothing; returns what it was bound to.
+    ///
+    /// # Safety
+    /// Called by the present owner of the header: whoever sets it up, or the running goroutine itself.
+    pub unsafe fn rebind(&self, to: Option<Arc<dyn Binding>>) -> Option<Arc<dyn Binding>> {
+        let g = (&raw const *self).cast_mut();
+        // SAFETY: by the caller.
+        let old = unsafe {
+            match &to {
+                Some(b) => {
+                    b.bind(g);
+                    self.set_flags(BOUND | CANCELABLE);
+                }
+                None => self.clear_flags(if self.class.get() == 0 { BOUND | CANCELABLE } else { BOUND }),
+            }
+            core::mem::replace(&mut self.ext_mut().binding, to)
+        };
+        if let Some(b) = &old {
+            let same = self.binding().is_some_and(|n| core::ptr::addr_eq(Arc::as_ptr(b), Arc::as_ptr(&n)));
+            if !same {
+                b.unbind(g);
+            }
+        }
+        old
+    }
+
+    /// The goroutine is about to end: it lets go of its context, while it can still run whatever that drops.
+    #[inline(always)]
+    pub fn let_go(&self) {
+        if self.has(BOUND) {
+            // SAFETY: called by the goroutine itself.
+            drop(unsafe { self.rebind(None) });
+        }
+    }
+
+    /// What it is bound to. Called by the present owner of the header.
+    pub fn binding(&self) -> Option<Arc<dyn Binding>> {
+        if !self.has(BOUND) {
+            return None;
+        }
+        // SAFETY: the attributes of a bound goroutine exist, and only their owner, who calls, changes them.
+        unsafe { (*self.ext.load(Ordering::Relaxed)).binding.clone() }
+    }
+
+    /// How the context it is bound to has ended, if it has. Called by the goroutine itself.
+    #[cold]
+    pub fn bound_end(&self) -> Option<Outcome> {
+        // SAFETY: as in `binding`; borrowed, not cloned: this is on the way of every wait.
+        unsafe { (*self.ext.load(Ordering::Relaxed)).binding.as_ref().and_then(|b| b.ended()) }
     }
 
     /// Frees the rare attributes of a finished goroutine.

@@ -44,6 +44,8 @@ mod chan;
 #[cfg(not(loom))]
 mod clock;
 #[cfg(not(loom))]
+pub mod context;
+#[cfg(not(loom))]
 mod cxx;
 #[cfg(not(loom))]
 mod dump;

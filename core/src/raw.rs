@@ -16,6 +16,7 @@ pub use crate::sync::waitgroup::RawWaitGroup;
 pub use crate::time::RawTimer as Timer;
 pub use crate::timers::{after as time_in, now, CFn};
 
+use crate::chan::bytes::may_block;
 use crate::errno::Errno;
 use crate::goroutine::{EXCLUSIVE, NO_UNWIND, PINNED};
 use crate::select::{select_raw, Op as SelOp, SelCase};
@@ -117,8 +118,8 @@ pub unsafe fn select(cases: &[Case], deadline: Time, order: Order) -> Result<Sel
     if is_down() {
         return Err(Error::Shutdown);
     }
-    if deadline != NOWAIT && sched::in_helper() {
-        return Err(Error::Perm);
+    if deadline != NOWAIT {
+        may_block()?;
     }
     let none = SelCase { chan: core::ptr::null(), elem: core::ptr::null_mut(), op: SelOp::Recv };
     let mut small = [none; SMALL];
@@ -189,9 +190,7 @@ pub fn sleep_until(when: Time) -> Result<()> {
     if is_down() {
         return Err(Error::Shutdown);
     }
-    if sched::in_helper() {
-        return Err(Error::Perm);
-    }
+    may_block()?;
     sched::sleep_to(when).map_err(Error::from)
 }
 
@@ -251,6 +250,7 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
         flags: flags(o),
         class: o.class,
         site: None,
+        binding: None,
     };
     // SAFETY: by the caller.
     Ok(unsafe { start::start_c(a, f, arg, o.on_exit) }?)

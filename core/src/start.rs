@@ -22,7 +22,7 @@
 
 use crate::cell::Ordering;
 use crate::errno::Errno;
-use crate::goroutine::{arena, Reason, State, CANCELABLE, EXCLUSIVE, G, INLINE_WORDS, NO_UNWIND, PINNED};
+use crate::goroutine::{arena, Binding, Reason, State, CANCELABLE, EXCLUSIVE, G, INLINE_WORDS, NO_UNWIND, PINNED};
 use crate::panic::{self, Payload};
 use crate::sched::worker::Worker;
 use crate::sched::{self, worker};
@@ -34,6 +34,7 @@ use core::marker::PhantomData;
 use core::mem::{align_of, size_of};
 use std::io;
 use std::panic::Location;
+use std::sync::Arc;
 
 const RUNNING: usize = 0;
 const DETACHED: usize = 1;
@@ -47,6 +48,7 @@ pub(crate) struct Attributes {
     pub flags: u8,
     pub class: u8,
     pub site: Option<&'static Location<'static>>,
+    pub binding: Option<Arc<dyn Binding>>,
 }
 
 /// A header for a new goroutine, set up except for its entry.
@@ -85,6 +87,9 @@ pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
             free_stack(g);
             give_back(g);
             return Err(e);
+        }
+        if a.binding.is_some() {
+            drop((*g).rebind(a.binding));
         }
     }
     Ok(g)
@@ -435,6 +440,7 @@ pub(crate) unsafe fn end_c(g: *mut G) -> ! {
     // SAFETY: by the caller.
     unsafe {
         call_on_exit(g);
+        (*g).let_go();
         sched::end(g)
     }
 }

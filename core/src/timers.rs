@@ -64,6 +64,8 @@ pub struct Due {
     pub waiters: Vec<*const Waiter>,
     /// Functions to be run in goroutines of their own.
     pub calls: Vec<(CFn, *mut c_void)>,
+    /// Objects to be told, on the worker's own stack.
+    pub tells: Vec<(unsafe fn(*mut c_void), *mut c_void)>,
     /// Timers whose object was busy: they are looked at again soon.
     pub again: Vec<*mut TimerNode>,
     /// Timers that are to fire once more, and when.
@@ -238,6 +240,10 @@ fn run_shard(shard: &Shard, t: i64) {
     for wt in due.waiters {
         // SAFETY: claimed by the object's `fire`.
         unsafe { sched::ready(wt) };
+    }
+    for (tell, object) in due.tells {
+        // SAFETY: `fire` of the object's kind put a matching pair here.
+        unsafe { tell(object) };
     }
     for (f, arg) in due.calls {
         // SAFETY: whoever made the timer vouches for function and argument.

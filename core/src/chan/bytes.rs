@@ -46,6 +46,18 @@ unsafe impl Send for ByteChan {}
 // SAFETY: as above.
 unsafe impl Sync for ByteChan {}
 
+/// Refuses a blocking call on a helper thread, and in a goroutine whose context has ended.
+#[inline(always)]
+pub fn may_block() -> Result<(), Error> {
+    if crate::sched::worker::current().is_none() {
+        return if crate::sched::in_helper() { Err(Error::Perm) } else { Ok(()) };
+    }
+    match crate::sched::bound_end() {
+        None => Ok(()),
+        Some(o) => Err(o.into()),
+    }
+}
+
 /// A scratch value on the stack, for receiving into nothing.
 const SCRATCH: usize = 256;
 
@@ -130,10 +142,10 @@ impl ByteChan {
         if runtime::is_down() {
             return Err(Error::Shutdown);
         }
-        if deadline != NOWAIT && crate::sched::worker::current().is_none() && crate::sched::in_helper() {
-            return Err(Error::Perm);
+        if deadline == NOWAIT {
+            return Ok(());
         }
-        Ok(())
+        may_block()
     }
 
     /// Copies a value in.

@@ -94,7 +94,7 @@ pub fn check() {
         unsafe {
             if r.hosted {
                 if (*r.main).waiter.try_claim(Outcome::Deadlock) {
-                    super::ready_goroutine(r.main);
+                    super::ready_from_sleep(r.main);
                     continue;
                 }
             }

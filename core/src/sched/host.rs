@@ -78,7 +78,7 @@ pub fn interrupted(w: &'static Worker) {
     unsafe {
         let Some(h) = get((*main).class.get()) else { return };
         if (h.interrupt)() && (*main).waiter.try_claim(Outcome::Interrupted) {
-            super::ready_goroutine(main);
+            super::ready_from_sleep(main);
         }
     }
 }

@@ -361,12 +361,10 @@ fn sleep_on_word(w: &'static Worker, mut deadline: i64, surplus: bool) -> Slept 
             return Slept::Awake;
         }
         match sys::futex_wait(&w.word, ASLEEP, deadline) {
-            sys::Wait::TimedOut => {
-                match deadline_passed(w, surplus) {
-                    Ok(s) => return s,
-                    Err(next) => deadline = next,
-                }
-            }
+            sys::Wait::TimedOut => match deadline_passed(w, surplus) {
+                Ok(s) => return s,
+                Err(next) => deadline = next,
+            },
             sys::Wait::Interrupted if w.is_runner => super::host::interrupted(w),
             _ => {}
         }

@@ -23,7 +23,7 @@ pub mod worker;
 
 use crate::arch;
 use crate::cell::{AtomicU64, Ordering};
-use crate::goroutine::{Reason, State, ABANDONED, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
+use crate::goroutine::{Reason, State, ABANDONED, BOUND, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
 use crate::inject::Injector;
 use crate::sys;
 pub(crate) use crate::timers;
@@ -197,6 +197,23 @@ pub unsafe fn ready_chain(mut head: *mut G) {
     }
 }
 
+/// Queues a parked goroutine on behalf of a worker that is about to sleep or asleep: not in its own queue, which it would
+/// not look at any more.
+///
+/// # Safety
+/// As for `ready_goroutine`.
+pub unsafe fn ready_from_sleep(g: *mut G) {
+    // SAFETY: claimed by the caller.
+    unsafe {
+        (*g).set_state(State::Runnable);
+        if (*g).is_bound() {
+            send_home(g, &*(*g).home.load(Ordering::Relaxed).cast::<Worker>()); // G3; ordered by the claim
+        } else {
+            inject(g);
+        }
+    }
+}
+
 #[cold]
 unsafe fn send_home(g: *mut G, home: &'static Worker) {
     // SAFETY: g is ours until it is in the inbox.
@@ -324,6 +341,7 @@ pub extern "C-unwind" fn first_frame(arg: *mut u8) -> ! {
         arrived();
         crate::cxx::restore([0; 2]);
         ((*g).entry.get())(g);
+        (*g).let_go();
         end(g)
     }
 }
@@ -438,12 +456,39 @@ pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome 
         if deadline != i64::MAX {
             timers::arm_wait(g, deadline);
         }
+        if (*g).has(BOUND) && ended_by_context(wt, g) {
+            if deadline != i64::MAX {
+                timers::disarm(&(*g).timer);
+            }
+            return (*wt).outcome();
+        }
         park(reason);
         if deadline != i64::MAX {
             timers::disarm(&(*g).timer);
         }
         (*wt).outcome()
     }
+}
+
+/// A bound goroutine that has begun to wait looks whether its context has ended meanwhile. True: we have ended the wait.
+#[cold]
+unsafe fn ended_by_context(wt: *const Waiter, g: *mut G) -> bool {
+    // SeqCst: "I wait" before the look at the context; pairs with the fence of whoever ends it.
+    crate::cell::fence(Ordering::SeqCst);
+    // SAFETY: g is the running goroutine and wt its waiter. If the claim fails somebody else has ended the wait.
+    unsafe { (*g).bound_end().is_some_and(|o| (*wt).try_claim(o)) }
+}
+
+/// How the context of the running goroutine has ended, if it is bound to one that has.
+#[inline(always)]
+pub fn bound_end() -> Option<Outcome> {
+    let g = running();
+    // SAFETY: the running goroutine's header is valid, and it asks itself.
+    if g.is_null() || unsafe { !(*g).has(BOUND) } {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { (*g).bound_end() }
 }
 
 /// Waits until `when`, in nanoseconds of the monotonic clock. From any thread.

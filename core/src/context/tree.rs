@@ -1,0 +1,400 @@
+//! The tree of contexts: cancellation, deadlines, values, and the goroutines that are bound to them.
+//!
+//! *Where it sits*: layer 4, over timers, channels and the scheduler's verbs. The Rust face is `context/mod.rs`; the C face
+//! holds [`Ctx`] pointers. Rules.
+//!
+//! # State
+//!
+//! A node is live or ended, once and for all. `err` says how it ended and is read without a lock; all else is under the node's
+//! lock.
+//!
+//! # Invariants
+//!
+//! - **X1** The first end wins: `err` and the cause are written once, under the lock.
+//! - **X2** The done channels are closed before `err` is stored: whoever sees an error finds them closed.
+//! - **X3** A live node is registered with its parent, if that can end; an ended one is not, and holds no children, no bound
+//!   goroutines and no timer.
+//! - **X4** A bound goroutine's wait is ended by a claim under the node's lock. The goroutine leaves the list under the same
+//!   lock when it ends, so its header is its own while it is claimed.
+//! - **X5** Locks are never nested: a parent tells its children after it has released its own.
+//!
+//! # Orderings
+//!
+//! A bound goroutine stores "I wait" (the claim word) and then looks at `err`; who ends the context stores `err` and then tries
+//! the claim. Full fences on both sides: one of them sees the other, so no cancellation is missed.
+
+use crate::cell::{fence, AtomicU8, Ordering};
+use crate::chan::{ByteChan, ByteChanOpts, Error};
+use crate::goroutine::{Binding, G};
+use crate::list::Fifo;
+use crate::rank::Rank;
+use crate::sched;
+use crate::sys;
+use crate::timers::{self, CFn, Due, TimerNode};
+use crate::wait::Outcome;
+use core::ffi::c_void;
+use std::collections::HashMap;
+use std::mem::offset_of;
+use std::sync::{Arc, Weak};
+
+/// How a context ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was cancelled.
+    Canceled,
+    /// Its deadline passed.
+    DeadlineExceeded,
+}
+
+impl End {
+    fn from_u8(v: u8) -> Option<End> {
+        match v {
+            1 => Some(End::Canceled),
+            2 => Some(End::DeadlineExceeded),
+            _ => None,
+        }
+    }
+
+    /// What a blocking call of a bound goroutine returns.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            End::Canceled => Outcome::Cancelled,
+            End::DeadlineExceeded => Outcome::TimedOut,
+        }
+    }
+}
+
+/// Why a context ended, as given by who ended it.
+#[derive(Clone, Debug)]
+pub enum Cause {
+    /// No more than the end itself.
+    None,
+    /// A number, as C gives it.
+    Code(i32),
+    /// An error, as Rust gives it.
+    Error(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// Called when a context ends.
+pub type Hook = Box<dyn FnOnce() + Send>;
+
+/// A value of a context: found by its key.
+pub struct Value {
+    /// Compared by identity.
+    pub key: usize,
+    /// Who looks casts it back.
+    pub value: Box<dyn std::any::Any + Send + Sync>,
+}
+
+/// A node of the tree.
+pub struct Ctx {
+    me: Weak<Ctx>,
+    /// Where values are looked up next.
+    parent: Option<Arc<Ctx>>,
+    /// Ends with its parent.
+    attached: bool,
+    deadline: i64,
+    value: Option<Value>,
+    err: AtomicU8,
+    timer: TimerNode,
+    state: sys::Mutex<State>,
+}
+
+struct State {
+    cause: Cause,
+    done: Option<Arc<ByteChan>>,
+    children: HashMap<usize, Weak<Ctx>>,
+    bound: HashMap<usize, ()>,
+    hooks: HashMap<u64, Hook>,
+    next_hook: u64,
+    armed: bool,
+}
+
+// SAFETY: the timer node is used under its shard's lock; everything else synchronises itself.
+unsafe impl Send for Ctx {}
+// SAFETY: as above.
+unsafe impl Sync for Ctx {}
+
+impl std::fmt::Debug for Ctx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("err", &self.err()).field("deadline", &self.deadline()).finish_non_exhaustive()
+    }
+}
+
+impl Ctx {
+    /// A child of `parent` (or a root) that ends with it, by `cancel`, or at `deadline` (`i64::MAX`: none).
+    pub fn new(parent: Option<Arc<Ctx>>, deadline: i64) -> Arc<Ctx> {
+        Self::build(parent, true, deadline, None)
+    }
+
+    /// A child that carries a value.
+    pub fn with_value(parent: Option<Arc<Ctx>>, value: Value) -> Arc<Ctx> {
+        Self::build(parent, true, i64::MAX, Some(value))
+    }
+
+    /// Its parent's values, not its end.
+    pub fn detached(parent: Arc<Ctx>) -> Arc<Ctx> {
+        Self::build(Some(parent), false, i64::MAX, None)
+    }
+
+    fn build(parent: Option<Arc<Ctx>>, attached: bool, deadline: i64, value: Option<Value>) -> Arc<Ctx> {
+        let inherited = parent.as_ref().filter(|_| attached).map_or(i64::MAX, |p| p.deadline);
+        let own = deadline < inherited; // an earlier parent needs no timer of ours
+        let state = State {
+            cause: Cause::None,
+            done: None,
+            children: HashMap::new(),
+            bound: HashMap::new(),
+            hooks: HashMap::new(),
+            next_hook: 0,
+            armed: false,
+        };
+        let x = Arc::new_cyclic(|me| Ctx {
+            me: me.clone(),
+            parent: parent.clone(),
+            attached,
+            deadline: deadline.min(inherited),
+            value,
+            err: AtomicU8::new(0),
+            timer: TimerNode::new(),
+            state: sys::Mutex::new(Rank::Context, state),
+        });
+        if let Some(p) = parent.filter(|_| attached) {
+            x.join_parent(&p);
+        }
+        if own && x.err().is_none() {
+            x.arm(deadline);
+        }
+        x
+    }
+
+    /// a child of an ended parent has ended.
+    fn join_parent(&self, p: &Ctx) {
+        let ended = {
+            let mut s = p.state.lock();
+            match p.err() {
+                None => {
+                    s.children.insert(self.addr(), self.me.clone());
+                    None
+                }
+                Some(end) => Some((end, s.cause.clone())),
+            }
+        };
+        if let Some((end, cause)) = ended {
+            self.end(end, cause);
+        }
+    }
+
+    fn arm(&self, deadline: i64) {
+        if deadline <= timers::now() {
+            self.end(End::DeadlineExceeded, Cause::None);
+            return;
+        }
+        let mut s = self.state.lock();
+        if self.err().is_none() {
+            s.armed = true;
+            // SAFETY: in no heap; disarmed when the node ends or goes away.
+            unsafe { timers::arm(&self.timer, deadline, fire) };
+        }
+    }
+
+    fn addr(&self) -> usize {
+        (&raw const *self).addr()
+    }
+
+    /// How it ended; `None` while it is live.
+    #[inline]
+    pub fn err(&self) -> Option<End> {
+        // Acquire: pairs with the Release in `end`: the closed channels and the cause are visible.
+        End::from_u8(self.err.load(Ordering::Acquire))
+    }
+
+    /// Why it ended.
+    pub fn cause(&self) -> Cause {
+        self.state.lock().cause.clone()
+    }
+
+    /// When it ends at the latest; `i64::MAX`: no deadline.
+    pub fn deadline(&self) -> i64 {
+        self.deadline
+    }
+
+    /// The value of the innermost binding of `key`.
+    pub fn value(&self, key: usize) -> Option<&(dyn std::any::Any + Send + Sync)> {
+        let mut x = self;
+        loop {
+            if let Some(v) = x.value.as_ref().filter(|v| v.key == key) {
+                return Some(&*v.value);
+            }
+            x = x.parent.as_deref()?;
+        }
+    }
+
+    /// The channel that is closed when the context ends. Made when first asked for, the same every time.
+    ///
+    /// # Errors
+    /// `NoMemory`.
+    pub fn done(&self) -> Result<Arc<ByteChan>, Error> {
+        let mut s = self.state.lock();
+        if let Some(c) = &s.done {
+            return Ok(c.clone());
+        }
+        let c = ByteChan::new(ByteChanOpts::default())?;
+        if self.err().is_some() {
+            c.header().close();
+        }
+        s.done = Some(c.clone());
+        Ok(c)
+    }
+
+    /// Ends it and all below it before it returns. False if it had ended before.
+    pub fn cancel(&self, cause: Cause) -> bool {
+        self.end(End::Canceled, cause)
+    }
+
+    /// As `cancel`, with the way it ends.
+    pub fn end(&self, end: End, cause: Cause) -> bool {
+        let (children, hooks, mut woken);
+        {
+            let mut s = self.state.lock();
+            if self.err().is_some() {
+                return false; // X1
+            }
+            s.cause = cause.clone();
+            if let Some(c) = &s.done {
+                c.header().close(); // X2
+            }
+            // Release: pairs with the Acquire in `err`.
+            self.err.store(end as u8 + 1, Ordering::Release);
+            // SeqCst: our end before the claims; pairs with the fence in `sched::wait`, where a bound goroutine looks at us
+            // after it has begun to wait.
+            fence(Ordering::SeqCst);
+            woken = self.claim_bound(&s, end);
+            if std::mem::take(&mut s.armed) {
+                // SAFETY: armed by `arm`.
+                unsafe { timers::disarm(&self.timer) };
+            }
+            children = std::mem::take(&mut s.children);
+            hooks = std::mem::take(&mut s.hooks);
+        }
+        while !woken.is_empty() {
+            // SAFETY: claimed under the lock.
+            unsafe { sched::ready_goroutine(woken.pop_front()) };
+        }
+        for child in children.into_values() {
+            if let Some(c) = child.upgrade() {
+                c.end(end, cause.clone());
+            }
+        }
+        for hook in hooks.into_values() {
+            hook();
+        }
+        self.leave_parent();
+        true
+    }
+
+    /// X4: ends the waits of the goroutines bound here.
+    fn claim_bound(&self, s: &State, end: End) -> Fifo<G> {
+        let mut woken = Fifo::new();
+        for &g in s.bound.keys() {
+            let g = g as *mut G;
+            // SAFETY: a bound goroutine takes itself off the list under this lock before it ends; a won claim makes it ours.
+            unsafe {
+                if (*g).waiter.try_claim(end.outcome()) {
+                    woken.push_back(g);
+                }
+            }
+        }
+        woken
+    }
+
+    fn leave_parent(&self) {
+        if let Some(p) = self.parent.as_ref().filter(|_| self.attached) {
+            p.state.lock().children.remove(&self.addr());
+        }
+    }
+
+    /// Runs `hook` when the context ends, on whatever thread ends it: at once if it has ended. Returns a number to take it
+    /// back with; `None` if it ran.
+    pub fn on_end(&self, hook: Hook) -> Option<u64> {
+        let mut s = self.state.lock();
+        if self.err().is_some() {
+            drop(s);
+            hook();
+            return None;
+        }
+        let n = s.next_hook;
+        s.next_hook += 1;
+        s.hooks.insert(n, hook);
+        Some(n)
+    }
+
+    /// Takes a hook back. True: it will not run.
+    pub fn take_back(&self, n: u64) -> bool {
+        let hook = self.state.lock().hooks.remove(&n);
+        hook.is_some()
+    }
+
+    /// Runs `f(arg)` in a goroutine of its own when the context ends.
+    ///
+    /// # Safety
+    /// `f(arg)` may be called from any thread until it was taken back.
+    pub unsafe fn after(&self, f: CFn, arg: *mut c_void) -> Option<u64> {
+        struct Call(CFn, *mut c_void);
+        // SAFETY: by the caller.
+        unsafe impl Send for Call {}
+        let call = Call(f, arg);
+        self.on_end(Box::new(move || {
+            let call = call;
+            // SAFETY: by the caller.
+            unsafe { crate::start::spawn_call(call.0, call.1) };
+        }))
+    }
+}
+
+impl Binding for Ctx {
+    fn ended(&self) -> Option<Outcome> {
+        self.err().map(End::outcome)
+    }
+
+    fn bind(&self, g: *mut G) {
+        self.state.lock().bound.insert(g as usize, ());
+    }
+
+    fn unbind(&self, g: *mut G) {
+        self.state.lock().bound.remove(&(g as usize));
+    }
+
+    fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync> {
+        self
+    }
+}
+
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        let armed = std::mem::take(&mut self.state.lock().armed);
+        if armed {
+            // SAFETY: armed by `arm`.
+            unsafe { timers::disarm(&self.timer) };
+        }
+        self.leave_parent();
+    }
+}
+
+/// The deadline has come.
+unsafe fn fire(node: *mut TimerNode, _: i64, due: &mut Due) {
+    unsafe fn end(p: *mut c_void) {
+        // SAFETY: made by `into_raw` below.
+        let x = unsafe { Weak::from_raw(p.cast::<Ctx>()) };
+        if let Some(x) = x.upgrade() {
+            x.state.lock().armed = false;
+            x.end(End::DeadlineExceeded, Cause::None);
+        }
+    }
+    // SAFETY: armed by `Ctx::arm`, so it lies in a Ctx, whose memory is there: before it goes away the node leaves the
+    // heap, under the lock we are under. The weak reference keeps the memory until `end` has looked.
+    unsafe {
+        let x = node.cast::<u8>().sub(offset_of!(Ctx, timer)).cast::<Ctx>();
+        due.tells.push((end, Weak::into_raw((*x).me.clone()).cast_mut().cast()));
+    }
+}
