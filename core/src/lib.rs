@@ -56,6 +56,8 @@ mod go;
 #[cfg(not(loom))]
 mod goroutine;
 #[cfg(not(loom))]
+pub mod group;
+#[cfg(not(loom))]
 mod panic;
 #[cfg(not(loom))]
 mod runtime;

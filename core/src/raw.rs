@@ -4,8 +4,10 @@
 
 pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
 pub use crate::chan::core::{Error, FOREVER, NOWAIT};
+pub use crate::context::tree::{Cause, Ctx, End, Value};
 pub use crate::dump::{dump, each, list, stats, GoInfo, Stats};
 pub use crate::go::Mobility;
+pub use crate::group::RawGroup;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};
 pub use crate::runtime::{hold, init, is_down, Config, RuntimeError};
 pub use crate::sched::blocking::{begin as block_begin, end as block_end};
@@ -18,11 +20,12 @@ pub use crate::timers::{after as time_in, now, CFn};
 
 use crate::chan::bytes::may_block;
 use crate::errno::Errno;
-use crate::goroutine::{EXCLUSIVE, NO_UNWIND, PINNED};
+use crate::goroutine::{Binding, EXCLUSIVE, NO_UNWIND, PINNED};
 use crate::select::{select_raw, Op as SelOp, SelCase};
 use crate::start::{self, Attributes, StartError};
 use crate::{runtime, sched};
 use core::ffi::{c_int, c_void};
+use std::sync::Arc;
 
 /// Monotonic nanoseconds.
 pub type Time = i64;
@@ -226,6 +229,8 @@ pub struct GoOpts<'a> {
     pub exclusive: bool,
     /// Runs last, with the argument.
     pub on_exit: Option<CFn>,
+    /// Its waits end with this context; referenced until it ends.
+    pub ctx: Option<&'a Arc<Ctx>>,
 }
 
 fn flags(o: &GoOpts<'_>) -> u8 {
@@ -250,7 +255,7 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
         flags: flags(o),
         class: o.class,
         site: None,
-        binding: None,
+        binding: o.ctx.map(|x| x.clone() as Arc<dyn Binding>),
     };
     // SAFETY: by the caller.
     Ok(unsafe { start::start_c(a, f, arg, o.on_exit) }?)
@@ -266,6 +271,28 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
 pub unsafe fn go_c_copy(f: CFn, args: *const u8, size: usize) -> Result<u64> {
     // SAFETY: by the caller.
     Ok(unsafe { start::start_c_copy(f, args, size, 0) }?)
+}
+
+/// The context the running goroutine is bound to.
+pub fn goctx() -> Option<Arc<Ctx>> {
+    let g = sched::running();
+    if g.is_null() {
+        return None;
+    }
+    // SAFETY: the running goroutine asks itself.
+    unsafe { (*g).binding() }.and_then(|b| b.as_any().downcast::<Ctx>().ok())
+}
+
+/// Binds the running goroutine to another context, or to none; returns what it was bound to. Nothing happens outside
+/// goroutines.
+pub fn rebind(to: Option<Arc<Ctx>>) -> Option<Arc<Ctx>> {
+    let g = sched::running();
+    if g.is_null() {
+        return None;
+    }
+    // SAFETY: the running goroutine binds itself.
+    let old = unsafe { (*g).rebind(to.map(|x| x as Arc<dyn Binding>)) };
+    old.and_then(|b| b.as_any().downcast::<Ctx>().ok())
 }
 
 /// Whether the caller is a goroutine.
