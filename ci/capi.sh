@@ -25,7 +25,7 @@ check() {
 }
 
 # compiles LANGUAGE COMPILER STANDARD FILE: whether the file compiles without a warning.
-compiles() { "$2" -x "$1" -std="$3" "${warnings[@]}" -Iinclude -Icapi/header -fsyntax-only "$4"; }
+compiles() { "$2" -x "$1" -std="$3" "${warnings[@]}" -Iinclude -iquote capi/header -fsyntax-only "$4"; }
 
 headers() {
     say "header"
