@@ -3,4 +3,4 @@
 . "$(dirname "$0")/lib.sh"
 
 say "suite, feature faults, 2 workers"
-ZK_TEST_WORKERS=2 cargo test -p zokor --features faults --lib --tests
+ZK_TEST_WORKERS=2 cargo test -p zokor --features faults --lib --tests --no-fail-fast

@@ -5,7 +5,7 @@
 
 if [ "${1:-}" = quick ]; then
     say "suite, debug, 2 workers"
-    ZK_TEST_WORKERS=2 cargo test --workspace --exclude zokor-python --lib --bins --tests
+    ZK_TEST_WORKERS=2 cargo test --workspace --exclude zokor-python --lib --bins --tests --no-fail-fast
     exit
 fi
 
@@ -14,9 +14,9 @@ cargo test -p zokor --doc
 
 for workers in 1 2 8; do
     say "suite, debug, $workers workers"
-    ZK_TEST_WORKERS=$workers cargo test --workspace --exclude zokor-python --lib --bins --tests
+    ZK_TEST_WORKERS=$workers cargo test --workspace --exclude zokor-python --lib --bins --tests --no-fail-fast
 done
 for workers in 1 2 8; do
     say "suite, optimised, $workers workers"
-    ZK_TEST_WORKERS=$workers cargo test -p zokor --profile test-release --lib --tests
+    ZK_TEST_WORKERS=$workers cargo test -p zokor --profile test-release --lib --tests --no-fail-fast
 done

@@ -199,7 +199,7 @@ fn declare(doc: &[String], code: &str, raw: &str, indent: &str) -> String {
 fn wrap_code(code: &str, indent: &str) -> String {
     let open = code.find('(').map_or(4, |at| at + 1);
     let mut lines = vec![indent.to_string()];
-    for word in code.split_inclusive(' ') {
+    for word in code.split_inclusive(", ") {
         let line = lines.last_mut().expect("starts with one line");
         if line.len() + word.trim_end().len() > WIDTH && word.len() < WIDTH {
             *line = line.trim_end().to_string();
