@@ -1,0 +1,87 @@
+"""Compares instructions per operation of the inner loops with benches/instructions.txt.
+
+Each loop runs twice under callgrind, with few and with many operations; the difference leaves start and end of the program out. Counts do
+not depend on how busy the machine is, but they do depend on the compiler: with another one than the file names nothing is compared.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+FILE = Path(__file__).with_name("instructions.txt")
+ALLOWED = 0.03
+FEW, MANY = 20_000, 120_000
+# name: workload and its options, as in benches/common/workloads.inc
+LOOPS = {
+    "spawn and finish": ("w1b",),
+    "yield": ("w2",),
+    "ping-pong, round trip": ("w3",),
+    "stream through 128 slots": ("w4s",),
+    "select over 2, blocked": ("w5u", "k=2"),
+    "select over 8, blocked": ("w5u", "k=8"),
+    "select over 2, ready": ("w5b", "k=2"),
+    "select over 8, ready": ("w5b", "k=8"),
+    "select with default": ("w5d",),
+    "send and receive": ("w6c",),
+    "try_recv on empty": ("w6t",),
+}
+
+
+def instructions(program, variant, loop, n):
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "callgrind"
+        valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+        argv = [*valgrind, program, variant, loop[0], f"n={n}", *loop[1:]]
+        r = subprocess.run(argv, env={"P": "1"}, capture_output=True, text=True, timeout=300)
+        if r.returncode:
+            sys.exit(f"{' '.join(argv)}: exit status {r.returncode}\n{r.stderr[-2000:]}")
+        return int(re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.M).group(1))
+
+
+def per_operation(program, variant, loop):
+    few, many = (instructions(program, variant, loop, n) for n in (FEW, MANY))
+    return (many - few) / (MANY - FEW)
+
+
+def rustc():
+    return subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]
+
+
+def read():
+    lines = FILE.read_text().splitlines()
+    compiler = lines[0].rsplit(" ", 1)[1]
+    return compiler, {name: float(count) for name, count in (l.rsplit("\t", 1) for l in lines[1:] if "\t" in l)}
+
+
+def main():
+    program, update = sys.argv[1], "--update" in sys.argv
+    names = [(f"{loop}, {variant}", variant, LOOPS[loop]) for loop in LOOPS for variant in ("pinned", "migrating")]
+    if not update:
+        compiler, expected = read()
+        if compiler != rustc():
+            print(f"skipped: instruction counts (taken with rustc {compiler}, this is {rustc()})")
+            return 0
+    failed, counts = 0, {}
+    for name, variant, loop in names:
+        counts[name] = got = per_operation(program, variant, loop)
+        if update:
+            print(f"{name:40} {got:8.1f}")
+            continue
+        want = expected.get(name)
+        off = got / want - 1 if want else None
+        bad = off is None or abs(off) > ALLOWED
+        failed += bad
+        said = "not in the file" if off is None else f"{off:+7.1%} from {want:8.1f}"
+        print(f"{name:40} {got:8.1f} {said}{'  FAILED' if bad else ''}")
+    if update:
+        head = f"Instructions per operation, written by ci/bench-check.sh --update with rustc {rustc()}"
+        FILE.write_text("\n".join([head, *(f"{n}\t{c:.1f}" for n, c in counts.items())]) + "\n")
+        return 0
+    print(f"{len(names) - failed} passed, {failed} failed")
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
