@@ -110,7 +110,8 @@ def everything(results, table):
     for row, r in measured(results, table):
         for metric in row.metrics:
             c = cells(r["figures"], metric, "zokor-python" if row.python else "go")
-            line = "; ".join(f"{p} {x.short()}" for p, x in c.items())
+            fewer = {p: f", n={f['n']:,}" for p, f in r["figures"].items() if row.n and f["n"] < row.n}
+            line = "; ".join(f"{p} {x.short()}{fewer.get(p, '')}" for p, x in c.items())
             out.append(f"- **{title(row, metric)}**, P={row.p}, {metric.unit}: {line}")
         if r["failed"]:
             out.append("  - " + "; ".join(f"{p}: {why}" for p, why in r["failed"].items()))
