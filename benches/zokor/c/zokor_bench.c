@@ -75,6 +75,8 @@ static inline void mu_unlock(void) { zk_mutex_unlock(&mu); }
 #endif
 
 #define HAS_FOREIGN
+#define HOLD() zk_hold()
+#define RELEASE() zk_release()
 #include "workloads.inc"
 
 static int run(void *arg) {

@@ -10,7 +10,6 @@ pub fn ping_pong<M: Go>(o: &Opts) {
     let n = o.n(200_000);
     let (a_tx, a_rx) = bounded::<i64>(1);
     let (b_tx, b_rx) = bounded::<i64>(1);
-    let (done_tx, done) = bounded(1);
     M::go(move || {
         for v in a_rx {
             b_tx.send(v).expect("the thread waits");
@@ -22,10 +21,10 @@ pub fn ping_pong<M: Go>(o: &Opts) {
             a_tx.send(i).expect("the goroutine waits");
             assert_eq!(b_rx.recv(), Ok(i));
         }
-        done_tx.send(t.elapsed()).expect("main waits");
+        t.elapsed()
     });
-    let d = done.recv().expect("the thread ends well");
-    thread.join().expect("the thread ends well");
+    // Not `thread.join()` by itself: main would keep its worker.
+    let d = zokor::blocking(move || thread.join()).expect("the thread ends well");
     line(M::NAME, "w12p", o.p, n, d.as_nanos() as f64 / n as f64, "");
 }
 
@@ -41,7 +40,7 @@ pub fn stream<M: Go>(o: &Opts) {
         }
     });
     M::go(move || done_tx.send(rx.iter().sum::<i64>()).expect("main waits"));
+    zokor::blocking(move || thread.join()).expect("the thread ends well");
     sum_ok(done.recv().expect("the goroutine ends well"), n);
     perop(M::NAME, "w12s", o.p, n, t);
-    thread.join().expect("the thread ends well");
 }
