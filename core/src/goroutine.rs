@@ -24,12 +24,12 @@
 //!
 //! # Orderings
 //!
-//! `on_cpu` is stored with Release when the context is saved and loaded with Acquire by whoever
-//! resumes it: the saved words and the goroutine's stack are visible to the next worker.
+//! The hand-over of the saved words and the stack to the next worker is `oncpu.rs`.
 
 use crate::arch::Context;
-use crate::cell::{AtomicBool, AtomicI64, AtomicPtr, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use crate::cell::{AtomicI64, AtomicPtr, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 use crate::list::Linked;
+use crate::oncpu::OnCpu;
 use crate::stack::Stack;
 use crate::sys;
 use crate::timers::TimerNode;
@@ -208,7 +208,7 @@ pub struct G {
     /// Worker a pinned goroutine belongs to once started (G3).
     pub home: AtomicPtr<c_void>,
     /// G2.
-    pub on_cpu: AtomicBool,
+    pub on_cpu: OnCpu,
     flags: AtomicU8,
     state: AtomicU8,
     reason: AtomicU8,
@@ -546,7 +546,7 @@ pub mod arena {
                 ctx: UnsafeCell::new(Context::empty()),
                 link: UnsafeCell::new(null_mut()),
                 home: AtomicPtr::new(null_mut()),
-                on_cpu: AtomicBool::new(false),
+                on_cpu: OnCpu::new(),
                 flags: AtomicU8::new(0),
                 state: AtomicU8::new(0),
                 reason: AtomicU8::new(0),

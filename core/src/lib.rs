@@ -29,6 +29,8 @@ mod inject;
 #[cfg_attr(loom, allow(dead_code))]
 mod list;
 #[cfg_attr(loom, allow(dead_code))]
+mod oncpu;
+#[cfg_attr(loom, allow(dead_code))]
 mod queue;
 #[cfg_attr(loom, allow(dead_code))]
 mod rank;
@@ -65,6 +67,12 @@ mod runtime;
 mod sanitize;
 #[cfg(not(loom))]
 mod sched;
+/// The part of the scheduler that is lock-free and knows no goroutine.
+#[cfg(loom)]
+#[allow(dead_code)]
+mod sched {
+    pub mod gate;
+}
 #[cfg(not(loom))]
 mod scope;
 #[cfg(not(loom))]
@@ -79,7 +87,7 @@ mod sync;
 mod time;
 #[cfg(not(loom))]
 mod timers;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
 mod wait;
 
 #[cfg(not(loom))]

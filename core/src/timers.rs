@@ -18,10 +18,10 @@
 //!
 //! # Orderings
 //!
-//! `next` is Relaxed: whoever goes to sleep reads it after the barrier of `idle::sleep`, whoever arms from
+//! `next` is Relaxed: whoever goes to sleep reads it after the barrier of `Gate::lie_down`, whoever arms from
 //! outside the workers compares it with the keeper's deadline after a full fence.
 
-use crate::cell::{fence, AtomicI64, AtomicUsize, Ordering};
+use crate::cell::{AtomicI64, AtomicUsize, Ordering};
 use crate::goroutine::G;
 use crate::heap::{Heap, HeapNode};
 use crate::list::Fifo;
@@ -135,9 +135,7 @@ pub unsafe fn arm(node: *const TimerNode, when: i64, fire: Fire) {
         shard.publish(&heap);
     }
     if w.is_none() {
-        // SeqCst: our timer before our look at the keeper; pairs with the barrier in `idle::sleep`.
-        fence(Ordering::SeqCst);
-        if when < idle::KEEPER_DEADLINE.load(Ordering::Relaxed) && idle::may_wake() {
+        if idle::GATE.armed_outside(when) {
             idle::wake_one();
         }
     }
@@ -179,10 +177,19 @@ unsafe fn fire_wait(node: *mut TimerNode, _: i64, due: &mut Due) {
     }
 }
 
-/// Whether a timer of this worker's shard is due.
+/// Whether a timer of this worker's shard is due, or one of another shard, which changes with `turn`: a busy worker also
+/// serves those of workers that sleep or are stuck, a little later than its own.
 #[inline]
-pub fn due_somewhere(index: usize) -> bool {
-    let next = TABLE[index % SHARDS].next.load(Ordering::Relaxed);
+pub fn due_somewhere(index: usize, turn: u32) -> bool {
+    let used = USED.load(Ordering::Relaxed).clamp(1, SHARDS);
+    let own = TABLE[index % SHARDS].next.load(Ordering::Relaxed);
+    let next = own.min(TABLE[turn as usize % used].next.load(Ordering::Relaxed));
+    next != i64::MAX && next <= now()
+}
+
+/// Whether a timer of any shard is due.
+pub fn due_anywhere() -> bool {
+    let next = first_deadline();
     next != i64::MAX && next <= now()
 }
 

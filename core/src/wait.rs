@@ -32,9 +32,9 @@
 //! found the waiter without a lock (timers, cancellation). The hand-over of `outcome` to the waiter is ordered
 //! by the run queue or the futex word that resumes it.
 
-use crate::cell::{AtomicU32, Ordering};
+use crate::cell::{const_new, AtomicU32, Ordering, UnsafeCell};
 use crate::list::{Link, Links};
-use core::cell::Cell;
+use crate::sys;
 use core::ptr::null_mut;
 
 /// What ended a wait.
@@ -65,22 +65,44 @@ const IDLE: u32 = 0;
 const WAITING: u32 = 1;
 const CLAIMED: u32 = 2;
 
+/// `ThreadWaiter::word`: go on.
+const TOLD: u32 = 1;
+
 /// Somebody who waits. See the module's text.
 pub struct Waiter {
     claim: AtomicU32,
     kind: Kind,
-    outcome: Cell<Outcome>,
-    winner: Cell<*mut Node>,
+    outcome: UnsafeCell<Outcome>,
+    winner: UnsafeCell<*mut Node>,
 }
 
 impl Waiter {
-    /// The waiter of a goroutine's header.
-    pub const fn goroutine() -> Waiter {
-        Waiter::new(Kind::Goroutine)
+    const_new! {
+        /// The waiter of a goroutine's header.
+        pub const fn goroutine() -> Waiter {
+            Waiter::new(Kind::Goroutine)
+        }
     }
 
-    const fn new(kind: Kind) -> Waiter {
-        Waiter { claim: AtomicU32::new(IDLE), kind, outcome: Cell::new(Outcome::Peer), winner: Cell::new(null_mut()) }
+    const_new! {
+        const fn new(kind: Kind) -> Waiter {
+            let (outcome, winner) = (UnsafeCell::new(Outcome::Peer), UnsafeCell::new(null_mut()));
+            Waiter { claim: AtomicU32::new(IDLE), kind, outcome, winner }
+        }
+    }
+
+    /// W2: only the party itself before it publishes, or the claimer.
+    #[inline(always)]
+    fn set_outcome(&self, outcome: Outcome) {
+        // SAFETY: by W2 nobody else uses the field now.
+        self.outcome.with_mut(|p| unsafe { *p = outcome });
+    }
+
+    /// W2, as above.
+    #[inline(always)]
+    fn set_winner(&self, node: *mut Node) {
+        // SAFETY: by W2 nobody else uses the field now.
+        self.winner.with_mut(|p| unsafe { *p = node });
     }
 
     /// What stands behind it.
@@ -93,7 +115,7 @@ impl Waiter {
     #[inline(always)]
     pub fn begin_single(&self) {
         self.claim.store(IDLE, Ordering::Relaxed); // ours alone: nobody can claim it
-        self.outcome.set(Outcome::Peer);
+        self.set_outcome(Outcome::Peer);
     }
 
     /// Claims a waiter that was found through a word it registered in: with one party, finding it is the claim.
@@ -105,8 +127,8 @@ impl Waiter {
     /// Begins a wait that several parties may end. Nodes published afterwards under a lock carry it.
     #[inline(always)]
     pub fn begin_multi(&self) {
-        self.outcome.set(Outcome::Peer);
-        self.winner.set(null_mut());
+        self.set_outcome(Outcome::Peer);
+        self.set_winner(null_mut());
         // Release: pairs with the Acquire in `try_claim` of a party that found the waiter without a
         // lock (timer, cancellation); parties that come through a queue are ordered by its lock.
         self.claim.store(WAITING, Ordering::Release);
@@ -119,7 +141,7 @@ impl Waiter {
         // predecessors visible to whoever sees CLAIMED. Failure needs no order: the loser only leaves.
         let won = self.claim.compare_exchange(WAITING, CLAIMED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if won {
-            self.outcome.set(outcome);
+            self.set_outcome(outcome);
         }
         won
     }
@@ -140,13 +162,15 @@ impl Waiter {
     /// W2.
     #[inline(always)]
     pub fn outcome(&self) -> Outcome {
-        self.outcome.get()
+        // SAFETY: by W2 the claimer is done with it.
+        self.outcome.with(|p| unsafe { *p })
     }
 
     /// The node through which a multi-party wait ended; null if not through a queue.
     #[inline(always)]
     pub fn winner(&self) -> *mut Node {
-        self.winner.get()
+        // SAFETY: by W2 the claimer is done with it.
+        self.winner.with(|p| unsafe { *p })
     }
 }
 
@@ -224,7 +248,7 @@ impl Node {
             }
             let wt = (*node).waiter;
             if (*wt).try_claim(Outcome::Peer) {
-                (*wt).winner.set(node);
+                (*wt).set_winner(node);
                 return true;
             }
             false
@@ -236,20 +260,54 @@ impl Node {
 pub struct ThreadWaiter {
     /// The party. First field: `of` relies on it.
     pub waiter: Waiter,
-    /// 0 while asleep, 1 when told to go on.
-    pub word: AtomicU32,
+    /// 0 until it is told to go on, then 1.
+    word: AtomicU32,
     /// Its membership for plain operations.
     pub node: core::cell::UnsafeCell<Node>,
 }
 
 impl ThreadWaiter {
-    /// One per thread.
-    pub const fn new() -> ThreadWaiter {
-        ThreadWaiter {
-            waiter: Waiter::new(Kind::Thread),
-            word: AtomicU32::new(0),
-            node: core::cell::UnsafeCell::new(Node::new()),
+    const_new! {
+        /// One per thread.
+        pub const fn new() -> ThreadWaiter {
+            ThreadWaiter {
+                waiter: Waiter::new(Kind::Thread),
+                word: AtomicU32::new(0),
+                node: core::cell::UnsafeCell::new(Node::new()),
+            }
         }
+    }
+
+    /// Lets the thread go on. It may be gone before this returns: after the store only the word's address is used, and
+    /// waking an address nobody sleeps on is harmless.
+    ///
+    /// # Safety
+    /// `t` is valid and the caller has claimed its waiter.
+    pub unsafe fn tell(t: *const ThreadWaiter) {
+        // SAFETY: the thread does not leave its wait before the store.
+        unsafe {
+            let word = &raw const (*t).word;
+            // Release: pairs with the Acquire in `sleep`; the outcome is visible to the thread.
+            (*word).store(TOLD, Ordering::Release);
+            sys::futex_wake_addr(word, 1);
+        }
+    }
+
+    /// Sleeps until the wait is ended, by whoever claims it and then `tell`s, or by what `nap` says. `nap` sleeps while the
+    /// word it is given is 0, until the deadline at most, and may come back for any reason. The caller has begun
+    /// and published a wait, with several parties if anything but a peer may end it.
+    pub fn sleep(&self, mut deadline: i64, nap: impl Fn(&AtomicU32, i64) -> Option<Outcome>) -> Outcome {
+        // Acquire: pairs with the Release in `tell`.
+        while self.word.load(Ordering::Acquire) != TOLD {
+            if let Some(outcome) = nap(&self.word, deadline) {
+                if self.waiter.try_claim(outcome) {
+                    break;
+                }
+                deadline = i64::MAX; // somebody was faster and is about to tell us
+            }
+        }
+        self.word.store(0, Ordering::Relaxed); // for the next wait, which is not published yet
+        self.waiter.outcome()
     }
 
     /// The thread a waiter is embedded in.
@@ -262,3 +320,6 @@ impl ThreadWaiter {
         unsafe { wt.cast::<u8>().sub(core::mem::offset_of!(ThreadWaiter, waiter)).cast() }
     }
 }
+
+#[cfg(all(test, loom))]
+mod tests;

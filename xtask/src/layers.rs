@@ -12,7 +12,7 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     ("0 the machine", &["cell", "pad", "rank", "rng", "errno", "sys", "list"]),
     ("1 engines that know no goroutine", &["arch", "stack", "queue", "inject", "inbox", "heap", "poll", "cxx"]),
-    ("2 goroutines", &["wait", "goroutine", "sanitize"]),
+    ("2 goroutines", &["wait", "oncpu", "goroutine", "sanitize"]),
     (ENGINE, &["sched", "timers", "clock", "panic", "go", "runtime"]),
     ("4 what programs use", &["context", "chan", "select", "time", "sync", "scope", "group", "fd", "net", "channel"]),
     ("5 looking in", &["stats", "dump", "trace", "sim", "raw"]),

@@ -6,7 +6,7 @@
 
 use super::worker::{self, Worker};
 use super::{idle, sys, INJECTOR, IN_HELPER};
-use crate::cell::{fence, AtomicUsize, Ordering};
+use crate::cell::{AtomicUsize, Ordering};
 use crate::errno::Errno;
 use crate::goroutine::{Reason, State};
 use crate::rank::Rank;
@@ -71,9 +71,8 @@ pub fn begin() {
     unsafe { (*g).set_state(State::Blocked) };
     w.in_block.store(true, Ordering::Relaxed);
     idle::leave(w);
-    // SeqCst: our permit is free before we look for a searching worker; pairs with the fence in `wake_for_the_rest`.
-    fence(Ordering::SeqCst);
-    if idle::may_wake() && (w.queue.has_work_hint() || !INJECTOR.is_empty()) {
+    // With a full fence: our permit is free before we look for a searching worker, see `wake_for_the_rest`.
+    if idle::GATE.pushed_outside() && (w.queue.has_work_hint() || !INJECTOR.is_empty()) {
         idle::wake_one();
     }
 }

@@ -58,18 +58,18 @@ pub fn running() -> bool {
 /// first and the last. Whoever else could make work (a helper thread, a section, a foreign thread) is counted until it
 /// has handed its work over.
 fn all_asleep() -> bool {
-    let Some(before) = idle::quiet() else { return false };
+    let Some(before) = idle::GATE.quiet() else { return false };
     blocking::outstanding() == 0
         && OUTSIDE.load(Ordering::Relaxed) == 0
         && timers::armed() == 0
         && INJECTOR.is_empty()
         && !table::any(|w| w.queue.has_work_hint() || (!w.inbox.is_empty() && w.served.load(Ordering::Relaxed)))
-        && idle::quiet() == Some(before)
+        && idle::GATE.quiet() == Some(before)
 }
 
 /// Something that kept the report back has ended, on a thread that is no worker.
 pub fn check_from_outside() {
-    if idle::active() == 0 {
+    if idle::GATE.active() == 0 {
         check();
     }
 }

@@ -29,7 +29,7 @@ pub fn lock() {
             w.homed.set(w.homed.get() + 1);
         }
         (*g).set_flags(EXCLUSIVE);
-        w.exclusive.set(true);
+        w.seat.set_exclusive(true);
         w.share_queue();
     }
 }
@@ -60,14 +60,14 @@ unsafe fn release(w: &Worker, g: *mut G, migrates: bool) {
             w.homed.set(w.homed.get() - 1);
         }
         (*g).clear_flags(EXCLUSIVE);
-        w.exclusive.set(false);
+        w.seat.set_exclusive(false);
     }
 }
 
 /// An exclusive goroutine ends without having let go: its thread ends with it, unless the thread is the caller of `run` or
 /// others are pinned to it.
 pub fn ended(w: &Worker) {
-    w.exclusive.set(false);
+    w.seat.set_exclusive(false);
     if !w.is_runner && w.homed.get() == 1 {
         w.attention.stop(); // G-17: what it did to the thread is not for others
     }

@@ -7,9 +7,8 @@ use super::idle::{self, Slept};
 use super::worker::{bump, Worker};
 use super::{host, table, timers, INJECTOR};
 use crate::arch;
-use crate::cell::{fence, AtomicU32, Ordering};
+use crate::cell::{AtomicU32, Ordering};
 use crate::goroutine::{ABANDONED, G};
-use crate::sys;
 use core::ptr::null_mut;
 
 /// Goroutines taken from a victim or the injector at once.
@@ -31,12 +30,12 @@ pub fn fruitless_wakes() -> u32 {
 impl Worker {
     /// Runs goroutines until told to stop. Returns true if the thread retires as surplus.
     pub fn run_loop(&'static self) -> bool {
-        if self.woken_to_search.swap(false, Ordering::Relaxed) {
+        if self.seat.take_woken_to_search() {
             self.searching.set(true);
         }
         loop {
-            if self.attention.any() || !self.permitted.load(Ordering::Relaxed) || self.main_done.is_over() {
-                idle::stop_searching(self); // it may have to wait for a permit now
+            if self.attention.any() || !self.seat.is_permitted() || self.main_done.is_over() {
+                self.stop_searching(); // it may have to wait for a permit now
                 let stop = self.attention.take_stop();
                 if (stop && !self.is_runner) || self.main_done.is_over() {
                     self.hand_over();
@@ -57,7 +56,7 @@ impl Worker {
                 continue;
             }
             if self.attention.any() || self.main_done.is_over() {
-                idle::stop_searching(self);
+                self.stop_searching();
                 continue;
             }
             self.release_host();
@@ -65,7 +64,7 @@ impl Worker {
                 self.hand_over();
                 return true;
             }
-            if self.woken_to_search.swap(false, Ordering::Relaxed) {
+            if self.seat.take_woken_to_search() {
                 self.searching.set(true);
             }
         }
@@ -78,7 +77,7 @@ impl Worker {
             if (*g).has(ABANDONED) {
                 return; // its `run` has given up on it: it stays parked for ever
             }
-            wait_until_saved(g);
+            (*g).on_cpu.wait_until_saved();
             if (*g).class.get() != self.held_class.get() {
                 self.release_host();
                 self.held_class.set((*g).class.get());
@@ -105,7 +104,7 @@ impl Worker {
 
     /// Looks everywhere, in the order of cost. Null: there is nothing to do.
     fn find(&'static self) -> *mut G {
-        if timers::due_somewhere(self.index) {
+        if timers::due_anywhere() {
             timers::run_due();
         }
         self.drain_inbox();
@@ -114,16 +113,8 @@ impl Worker {
             self.found();
             return g;
         }
-        if timers::first_deadline() <= timers::now() {
-            timers::run_due(); // a sleeping worker's
-            let g = self.pick_local();
-            if !g.is_null() {
-                self.found();
-                return g;
-            }
-        }
-        if self.exclusive.get() {
-            idle::stop_searching(self);
+        if self.seat.is_exclusive() {
+            self.stop_searching();
             return null_mut();
         }
         let g = self.take_injected();
@@ -134,9 +125,21 @@ impl Worker {
         self.search()
     }
 
+    fn start_searching(&self) -> bool {
+        if !self.searching.get() {
+            self.searching.set(idle::GATE.start_searching());
+        }
+        self.searching.get()
+    }
+
+    /// True if it was the last one searching.
+    fn stop_searching(&self) -> bool {
+        self.searching.replace(false) && idle::GATE.stop_searching()
+    }
+
     /// Something was found: if we were the last one searching, there may be more for others.
     fn found(&self) {
-        if idle::stop_searching(self) {
+        if self.stop_searching() {
             wake_for_the_rest();
         }
     }
@@ -146,7 +149,7 @@ impl Worker {
         if INJECTOR.is_empty() {
             return null_mut();
         }
-        let share = INJECTOR.len() / idle::active().max(1) + 1;
+        let share = INJECTOR.len() / idle::GATE.active().max(1) + 1;
         let mut chain = INJECTOR.pop_many(share.min(BATCH));
         let g = chain.pop_front();
         // SAFETY: the chain's goroutines are ours now (G1), none is bound; K1.
@@ -157,7 +160,7 @@ impl Worker {
     /// Tries to steal, for a bounded time.
     fn search(&'static self) -> *mut G {
         let woken = self.searching.get();
-        if !woken && !idle::start_searching(self) {
+        if !woken && !self.start_searching() {
             return null_mut();
         }
         let g = self.search_passes();
@@ -168,7 +171,7 @@ impl Worker {
             let f = FRUITLESS.load(Ordering::Relaxed);
             FRUITLESS.store((2 * f + 1).min(MAX_SKIP), Ordering::Relaxed);
         }
-        let last = idle::stop_searching(self);
+        let last = self.stop_searching();
         if last && !g.is_null() {
             wake_for_the_rest();
         }
@@ -254,7 +257,7 @@ impl Worker {
 
     /// Before the thread leaves the loop: what others can run goes to them.
     fn hand_over(&self) {
-        idle::stop_searching(self);
+        self.stop_searching();
         self.release_host();
         let g = self.pending.replace(null_mut());
         if !g.is_null() {
@@ -291,9 +294,8 @@ impl Worker {
 /// The last searching worker has found something: if there is more, anywhere, somebody else should look. While it
 /// searched, others relied on it and woke nobody.
 fn wake_for_the_rest() {
-    // SeqCst: "nobody searches" before the look at the queues; pairs with the fence of whoever relied on the searcher.
-    fence(Ordering::SeqCst);
-    if idle::may_wake() && (!INJECTOR.is_empty() || table::any(Worker::is_worth_a_visit)) {
+    // With a full fence: "nobody searches" before the look at the queues; pairs with that of whoever relied on us.
+    if idle::GATE.pushed_outside() && (!INJECTOR.is_empty() || table::any(Worker::is_worth_a_visit)) {
         idle::wake_one();
     }
 }
@@ -313,23 +315,6 @@ impl Seen {
             }
             Some(first) => pass + 1 >= PASSES && *first == now,
             None => pass + 1 >= PASSES,
-        }
-    }
-}
-
-/// Waits until the worker that parked `g` has left its stack: a few instructions, unless the kernel took
-/// that thread's CPU away.
-#[inline]
-unsafe fn wait_until_saved(g: *mut G) {
-    let mut spins = 0u32;
-    // SAFETY: g's header is valid.
-    // Acquire: pairs with the Release in `finish_switch`.
-    while unsafe { (*g).on_cpu.load(Ordering::Acquire) } {
-        spins += 1;
-        if spins < 200 {
-            core::hint::spin_loop();
-        } else {
-            sys::yield_thread();
         }
     }
 }

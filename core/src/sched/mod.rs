@@ -15,6 +15,7 @@ pub mod blocking;
 pub mod deadlock;
 pub mod exclusive;
 mod find;
+pub mod gate;
 pub mod host;
 pub mod idle;
 pub mod monitor;
@@ -22,7 +23,7 @@ pub mod table;
 pub mod worker;
 
 use crate::arch;
-use crate::cell::{AtomicU64, Ordering};
+use crate::cell::{AtomicU32, AtomicU64, Ordering};
 use crate::goroutine::{Reason, State, ABANDONED, BOUND, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
 use crate::inject::Injector;
 use crate::sys;
@@ -80,9 +81,7 @@ pub unsafe fn spawn(g: *mut G) {
 pub(super) unsafe fn inject(g: *mut G) {
     // SAFETY: the caller owns g (G1).
     unsafe { INJECTOR.push(g) };
-    // SeqCst: our push before our look at the hint; pairs with the fence of a worker going to sleep.
-    crate::cell::fence(Ordering::SeqCst);
-    if idle::may_wake() {
+    if idle::GATE.pushed_outside() {
         idle::wake_one();
     }
 }
@@ -95,8 +94,7 @@ pub(super) unsafe fn inject(g: *mut G) {
 /// worth a wake-up; and the monitor looks at the queues of busy workers in any case.
 #[inline(always)]
 pub fn wake_for(w: &Worker) {
-    sys::light_fence(); // our push before the look at the hint; pairs with `idle::sleep`'s heavy_fence
-    if idle::may_wake() {
+    if idle::GATE.pushed_here() {
         wake_for_slow(w);
     }
 }
@@ -124,20 +122,8 @@ pub unsafe fn ready(wt: *const Waiter) {
     unsafe {
         match (*wt).kind() {
             Kind::Goroutine => ready_goroutine(G::of_waiter(wt)),
-            Kind::Thread => ready_thread(ThreadWaiter::of(wt)),
+            Kind::Thread => ThreadWaiter::tell(ThreadWaiter::of(wt)),
         }
-    }
-}
-
-#[cold]
-unsafe fn ready_thread(t: *const ThreadWaiter) {
-    // SAFETY: the thread does not leave its wait before the store; afterwards only the address is used,
-    // and waking an address nobody waits on is harmless.
-    unsafe {
-        let word = &raw const (*t).word;
-        // Release: pairs with the Acquire in `wait_thread`; the outcome is visible to the thread.
-        (*word).store(1, Ordering::Release);
-        sys::futex_wake_addr(word, 1);
     }
 }
 
@@ -218,9 +204,7 @@ pub unsafe fn ready_from_sleep(g: *mut G) {
 unsafe fn send_home(g: *mut G, home: &'static Worker) {
     // SAFETY: g is ours until it is in the inbox.
     unsafe { home.inbox.push(g) };
-    // SeqCst: our push before our look at the word; pairs with the heavy fence in `idle::sleep`.
-    crate::cell::fence(Ordering::SeqCst);
-    if home.word.load(Ordering::Relaxed) == idle::ASLEEP {
+    if idle::GATE.pushed_home(&home.seat) {
         idle::wake_worker(home);
     }
 }
@@ -327,8 +311,7 @@ unsafe fn arrived() {
 #[inline(always)]
 unsafe fn can_switch_to(w: &Worker, n: *mut G) -> bool {
     // SAFETY: n was taken out of a queue by us (G1).
-    // Acquire: pairs with the Release in `finish_switch`.
-    unsafe { !n.is_null() && !(*n).on_cpu.load(Ordering::Acquire) && (*n).class.get() == w.held_class.get() }
+    unsafe { !n.is_null() && (*n).on_cpu.is_saved() && (*n).class.get() == w.held_class.get() }
 }
 
 // ---- the life of a goroutine --------------------------------------------------------------------
@@ -367,7 +350,7 @@ pub unsafe fn end(g: *mut G) -> ! {
         bump(&w.stats.finished);
         (*g).drop_ext();
         (*g).id.store(0, Ordering::Relaxed);
-        (*g).on_cpu.store(false, Ordering::Relaxed); // nobody resumes it: the next owner starts afresh
+        (*g).on_cpu.ended();
         crate::start::retire(w, g);
         w.prev.set(null_mut());
         let n = w.pick();
@@ -512,40 +495,32 @@ pub fn sleep_to(when: i64) -> Result<(), Outcome> {
 
 /// The native wait of an OS thread.
 #[cold]
-unsafe fn wait_thread(t: &ThreadWaiter, mut deadline: i64) -> Outcome {
+unsafe fn wait_thread(t: &ThreadWaiter, deadline: i64) -> Outcome {
     host::thread_sleeps();
     let on_worker = worker::current().filter(|w| !w.current.get().is_null());
     if on_worker.is_some() {
         blocking::begin();
     }
-    loop {
-        // Acquire: pairs with the Release in `ready_thread`.
-        if t.word.load(Ordering::Acquire) == 1 {
-            break;
-        }
-        // Without workers nobody else serves the timers, and what this thread waits for may be a timer's channel.
-        let due = if crate::runtime::is_running() { i64::MAX } else { timers::first_deadline() };
-        let ended = match sys::futex_wait(&t.word, 0, deadline.min(due)) {
-            sys::Wait::TimedOut if due < deadline => {
-                timers::run_due();
-                None
-            }
-            sys::Wait::TimedOut => Some(Outcome::TimedOut),
-            sys::Wait::Interrupted if host::thread_interrupted() => Some(Outcome::Interrupted),
-            _ => None,
-        };
-        if let Some(outcome) = ended {
-            if t.waiter.try_claim(outcome) {
-                break;
-            }
-            deadline = i64::MAX; // somebody was faster and is about to tell us
-        }
-    }
-    t.word.store(0, Ordering::Relaxed); // ready for the next wait, not published yet
+    let outcome = t.sleep(deadline, nap);
     if on_worker.is_some() {
         blocking::end();
     }
-    t.waiter.outcome()
+    outcome
+}
+
+/// Sleeps on the word of a waiting thread, once; says whether that ended the wait.
+fn nap(word: &AtomicU32, deadline: i64) -> Option<Outcome> {
+    // Without workers nobody else serves the timers, and what this thread waits for may be a timer's channel.
+    let due = if crate::runtime::is_running() { i64::MAX } else { timers::first_deadline() };
+    match sys::futex_wait(word, 0, deadline.min(due)) {
+        sys::Wait::TimedOut if due < deadline => {
+            timers::run_due();
+            None
+        }
+        sys::Wait::TimedOut => Some(Outcome::TimedOut),
+        sys::Wait::Interrupted if host::thread_interrupted() => Some(Outcome::Interrupted),
+        _ => None,
+    }
 }
 
 /// The running goroutine; null outside.

@@ -41,8 +41,10 @@ pub fn coarse_now() -> i64 {
     COARSE.load(Ordering::Relaxed)
 }
 
-/// A worker became active: the monitor has to watch again. Called under the idle lock.
+/// A worker became active: the monitor has to watch again. Called under the gate's lock.
 pub fn work_began() {
+    // SeqCst: the number of active workers before our look at WORD; pairs with the fence in `rest`.
+    fence(Ordering::SeqCst);
     if WORD.load(Ordering::Relaxed) == RESTING {
         COARSE.store(timers::now(), Ordering::Relaxed);
         // Release: pairs with the Acquire in `rest`.
@@ -78,7 +80,7 @@ fn run() {
     let mut seen: Vec<Seen> = Vec::new();
     let mut ticks = 0u32;
     while !STOP.load(Ordering::Relaxed) {
-        if idle::active() == 0 {
+        if idle::GATE.active() == 0 {
             rest(&mut seen);
             continue;
         }
@@ -98,10 +100,9 @@ fn rest(seen: &mut Vec<Seen>) {
     if WORD.swap(RESTING, Ordering::Relaxed) == 2 {
         return;
     }
-    // SeqCst: RESTING before the look at the number of active workers; pairs with the idle lock, under which
-    // a worker becomes active before it looks at WORD.
+    // SeqCst: RESTING before the look at the number of active workers; pairs with the fence in `work_began`.
     fence(Ordering::SeqCst);
-    if idle::active() != 0 {
+    if idle::GATE.active() != 0 {
         WORD.store(RUNNING, Ordering::Relaxed);
         return;
     }
@@ -137,7 +138,7 @@ fn tick(seen: &mut Vec<Seen>) {
     if !wanted {
         return;
     }
-    if idle::may_wake() {
+    if idle::GATE.may_wake() {
         idle::wake_one();
     } else if let Some(w) = stuck {
         if idle::revoke(w) && !asked {
@@ -149,7 +150,7 @@ fn tick(seen: &mut Vec<Seen>) {
 /// Notes how long a worker has been in the same slice; asks it to end one that is used up.
 fn watch(w: &'static Worker, s: &mut Seen) -> u32 {
     let slice = w.slice.load(Ordering::Relaxed);
-    if !w.permitted.load(Ordering::Relaxed) || slice != s.slice {
+    if !w.seat.is_permitted() || slice != s.slice {
         *s = Seen { slice, same: 0 };
         return 0;
     }

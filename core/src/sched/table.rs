@@ -80,8 +80,8 @@ fn thread_main(w: &'static Worker) {
     sys::block_signals();
     let _alt = stack::overflow::install_thread();
     w.bind();
-    w.woken_to_search.store(true, Ordering::Relaxed);
-    idle::adopt(w);
+    w.served.store(true, Ordering::Relaxed);
+    w.seat.adopt();
     let retired = w.run_loop();
     w.unbind();
     if !retired {

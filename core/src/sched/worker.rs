@@ -16,8 +16,9 @@
 //! * **K2** `current` is the goroutine whose stack the thread is on; null on the thread's own stack.
 //! * **K3** `prev` is the goroutine that was switched away from and whose `on_cpu` the context that
 //!   runs now has still to clear; null when there is none.
-//! * **K4** A worker runs goroutines only while it holds a permit (`idle`).
+//! * **K4** A worker runs goroutines only while it holds a permit (`gate`).
 
+use super::gate::Seat;
 use super::idle::Attention;
 use crate::arch::{self, Context};
 use crate::cell::{AtomicBool, AtomicU32, AtomicU64, AtomicU8, Ordering};
@@ -55,6 +56,7 @@ pub struct Worker {
     bound: UnsafeCell<Fifo<G>>,
     tick: Cell<u32>,
     hops: Cell<u32>,
+    look: Cell<u32>,
     /// Class of the host interpreter whose lock this thread may hold; 0: none.
     pub held_class: Cell<u8>,
     pools: UnsafeCell<Pools>,
@@ -62,14 +64,12 @@ pub struct Worker {
     pub rng: UnsafeCell<Rng>,
     /// Wake-ups to leave out before the next attempt, see `sched::wake_for`.
     pub wake_skip: Cell<u32>,
-    /// Counted in `idle::SEARCHING`.
+    /// Counted as searching by the gate.
     pub searching: Cell<bool>,
     /// Started pinned goroutines that belong to this thread.
     pub homed: Cell<usize>,
     /// The goroutine `run` waits for, on a runner; null before and after.
     pub main_goroutine: Cell<*mut G>,
-    /// Serves one exclusive goroutine only: takes no work of others and gives away what others can run.
-    pub exclusive: Cell<bool>,
     /// Declared blocking sections nest.
     pub block_depth: Cell<u32>,
     // -- shared
@@ -81,18 +81,14 @@ pub struct Worker {
     pub attention: Attention,
     /// Number of the present time slice; the monitor sees whether it goes on for long.
     pub slice: AtomicU32,
-    /// Futex word: see `idle`.
-    pub word: AtomicU32,
-    /// Holds a permit. Changed under the idle lock.
-    pub permitted: AtomicBool,
+    /// Whether it may run, or sleeps: see `gate`.
+    pub seat: Seat,
     /// How the `run` this worker serves stands.
     pub main_done: MainState,
     /// Its thread serves it now: what is in its inbox will run.
     pub served: AtomicBool,
     /// In a declared blocking section.
     pub in_block: AtomicBool,
-    /// Whoever woke it counted it in `idle::SEARCHING`.
-    pub woken_to_search: AtomicBool,
     /// Position in the table of workers, and timer shard.
     pub index: usize,
     /// Statistics, written by the owner.
@@ -186,6 +182,7 @@ impl Worker {
             bound: UnsafeCell::new(Fifo::new()),
             tick: Cell::new(0),
             hops: Cell::new(0),
+            look: Cell::new(0),
             held_class: Cell::new(0),
             pools: UnsafeCell::new(Pools {
                 stacks: Pool::new(),
@@ -199,16 +196,13 @@ impl Worker {
             searching: Cell::new(false),
             homed: Cell::new(0),
             main_goroutine: Cell::new(null_mut()),
-            exclusive: Cell::new(false),
             block_depth: Cell::new(0),
             main_done: MainState::new(),
-            woken_to_search: AtomicBool::new(false),
             queue: LocalQueue::new(),
             inbox: Inbox::new(),
             attention: Attention::new(),
             slice: AtomicU32::new(0),
-            word: AtomicU32::new(0),
-            permitted: AtomicBool::new(false),
+            seat: Seat::new(),
             served: AtomicBool::new(false),
             in_block: AtomicBool::new(false),
             index,
@@ -329,7 +323,7 @@ impl Worker {
             if !(*g).has(STARTED) {
                 self.first_run(g);
             }
-            (*g).on_cpu.store(true, Ordering::Relaxed); // G2: ours since we own g; cleared with Release
+            (*g).on_cpu.take();
             (*g).set_state(State::Running);
         }
         self.current.set(g);
@@ -371,10 +365,8 @@ impl Worker {
     pub fn finish_switch(&self) {
         let p = self.prev.get();
         if !p.is_null() {
-            // Release: pairs with the Acquire load by whoever resumes p; p's saved context and its
-            // stack are complete now.
             // SAFETY: headers stay mapped; until on_cpu is false nobody recycles p.
-            unsafe { (*p).on_cpu.store(false, Ordering::Release) };
+            unsafe { (*p).on_cpu.saved() };
         }
     }
 
@@ -390,7 +382,7 @@ impl Worker {
                 if !old.is_null() {
                     (*self.bound.get()).push_back(old);
                 }
-            } else if self.exclusive.get() {
+            } else if self.seat.is_exclusive() {
                 super::inject(g);
             } else {
                 self.queue.owner(|q| {
@@ -410,7 +402,7 @@ impl Worker {
         unsafe {
             if (*g).is_bound() {
                 (*self.bound.get()).push_back(g);
-            } else if self.exclusive.get() {
+            } else if self.seat.is_exclusive() {
                 super::inject(g);
             } else {
                 self.queue.owner(|q| q.push_back(g));
@@ -433,7 +425,7 @@ impl Worker {
     /// Whether a worker that has nothing to do should come and take something: there is more than what this worker is about
     /// to run itself, or it cannot run anything now.
     pub fn is_worth_a_visit(&self) -> bool {
-        self.queue.len_hint() > 1 || (self.queue.has_work_hint() && !self.permitted.load(Ordering::Relaxed))
+        self.queue.len_hint() > 1 || (self.queue.has_work_hint() && !self.seat.is_permitted())
     }
 
     /// Whether started pinned goroutines wait to run on this thread.
@@ -514,14 +506,16 @@ impl Worker {
     /// The look around: other sources get their turn, so that none starves.
     #[cold]
     fn pick_slow(&self) -> *mut G {
-        if self.attention.needs_loop() || super::timers::due_somewhere(self.index) {
+        let turn = self.look.get();
+        self.look.set(turn.wrapping_add(1));
+        if self.attention.needs_loop() || super::timers::due_somewhere(self.index, turn) {
             return null_mut();
         }
         if self.attention.take_preempt() {
             self.hops.set(MAX_HOPS);
         }
         self.drain_inbox();
-        if !self.exclusive.get() {
+        if !self.seat.is_exclusive() {
             let g = super::INJECTOR.pop();
             if !g.is_null() {
                 self.new_slice();
