@@ -150,6 +150,16 @@ pub fn fatal_errno(what: &str, e: Errno) -> ! {
     std::process::abort()
 }
 
+/// A goroutine that is found beyond the end of its stack, where no guard stopped it.
+pub fn overflow(s: crate::stack::Stack) -> ! {
+    say("fatal: ");
+    describe_stack(s.base(), &mut |part| {
+        let _ = sys::write_fd(2, part);
+    });
+    say(&format!(" overflowed its stack ({} KiB)\n", s.size() / 1024));
+    std::process::abort()
+}
+
 /// Names the goroutine whose stack overflowed. In a signal handler: the goroutine is the one that runs on this
 /// thread, and nobody changes its name meanwhile.
 pub fn describe_stack(base: usize, out: &mut dyn FnMut(&[u8])) {

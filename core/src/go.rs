@@ -2,6 +2,7 @@
 //!
 //! *Where it sits*: layer 4, over `start`.
 
+use crate::context::Context;
 use crate::goroutine::{G, PINNED};
 use crate::panic::Payload;
 use crate::start::{self, start, Attributes, StartError};
@@ -86,6 +87,7 @@ pub struct Builder {
     name: Option<String>,
     stack_size: usize,
     mobility: Mobility,
+    context: Context,
 }
 
 impl Builder {
@@ -113,6 +115,13 @@ impl Builder {
     #[must_use]
     pub fn mobility(mut self, m: Mobility) -> Builder {
         self.mobility = m;
+        self
+    }
+
+    /// Binds the goroutine to a context: its blocking calls come back when that ends. See [`crate::context`].
+    #[must_use]
+    pub fn context(mut self, ctx: &Context) -> Builder {
+        self.context = ctx.clone();
         self
     }
 
@@ -162,7 +171,7 @@ impl Builder {
             flags,
             class: 0,
             site: Some(site),
-            binding: None,
+            binding: self.context.binding(),
         };
         match start(a, f) {
             Ok((g, id)) => Ok(JoinHandle { g, id, result: PhantomData }),

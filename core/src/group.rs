@@ -13,6 +13,7 @@
 use crate::cell::{AtomicU64, Ordering};
 use crate::chan::core::{Error, FOREVER, NOWAIT};
 use crate::context::tree::{Cause, Ctx};
+use crate::context::Context;
 use crate::goroutine::Reason;
 use crate::rank::Rank;
 use crate::sched;
@@ -166,5 +167,148 @@ impl RawGroup {
     /// Members that have not ended.
     pub fn count(&self) -> u64 {
         self.members.count()
+    }
+}
+
+/// What a group's members fail with, as the context's cause and in lists.
+type Failure<E> = Arc<E>;
+
+/// Goroutines that end together: the first error cancels the group's context, to which all members are bound, and is what
+/// [`wait`](Group::wait) returns; all errors are available.
+///
+/// ```
+/// use zokor::group::Group;
+/// let r = zokor::run(|| {
+///     let g = Group::<std::num::ParseIntError>::new();
+///     for text in ["1", "x", "3"] {
+///         g.go(move || text.parse::<i32>().map(drop));
+///     }
+///     g.wait().map_err(|e| e.to_string())
+/// });
+/// assert_eq!(r, Err("invalid digit found in string".to_owned()));
+/// ```
+pub struct Group<E> {
+    raw: Arc<RawGroup>,
+    errors: Arc<sys::Mutex<Vec<Failure<E>>>>,
+}
+
+impl<E> std::fmt::Debug for Group<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.raw.fmt(f)
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> Default for Group<E> {
+    fn default() -> Group<E> {
+        Group::new()
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> Group<E> {
+    /// A group under the context the caller is bound to.
+    pub fn new() -> Group<E> {
+        Group::with_context(&Context::current())
+    }
+
+    /// A group under `parent`.
+    pub fn with_context(parent: &Context) -> Group<E> {
+        let raw = RawGroup::new(parent.ctx(), 0);
+        Group { raw, errors: Arc::new(sys::Mutex::new(Rank::Leaf, Vec::new())) }
+    }
+
+    /// The group's context. It ends with the first error (the cause), or when `wait` returns.
+    pub fn context(&self) -> Context {
+        Context::from_ctx(self.raw.ctx())
+    }
+
+    /// At most `n` members run at once (0: nobody starts); `None`: no limit (E-03).
+    ///
+    /// # Panics
+    /// If members are running.
+    pub fn set_limit(&self, n: Option<usize>) {
+        let set = self.raw.set_limit(n.map(|n| n as u64));
+        assert!(set.is_ok(), "Group::set_limit while members are running");
+    }
+
+    /// Starts a member; waits while the limit is reached. False: the caller's own context ended first, nothing was started.
+    ///
+    /// # Panics
+    /// As [`go`](crate::go).
+    #[track_caller]
+    pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) -> bool {
+        if self.raw.enter(FOREVER).is_err() {
+            return false;
+        }
+        self.start(f);
+        true
+    }
+
+    /// Starts a member if the limit allows it now.
+    ///
+    /// # Panics
+    /// As [`go`](crate::go).
+    #[track_caller]
+    pub fn try_go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) -> bool {
+        if self.raw.enter(NOWAIT).is_err() {
+            return false;
+        }
+        self.start(f);
+        true
+    }
+
+    #[track_caller]
+    fn start(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) {
+        let member = Member { raw: self.raw.clone(), error: None };
+        let errors = self.errors.clone();
+        let body = move || {
+            let mut member = member;
+            if let Err(e) = f() {
+                let e = Arc::new(e);
+                errors.lock().push(e.clone());
+                member.error = Some(Cause::Error(e));
+            }
+            drop(errors);
+            drop(member);
+        };
+        let started = crate::Builder::new().context(&self.context()).go(body);
+        if let Err(e) = started {
+            panic!("cannot start a goroutine: {e}"); // the member's place went back with its closure
+        }
+    }
+
+    /// Waits for all members and returns the first error (E-01). May be called again.
+    ///
+    /// # Errors
+    /// The first error of a member.
+    pub fn wait(&self) -> Result<(), Failure<E>> {
+        if self.raw.wait(FOREVER).is_err() {
+            self.raw.ctx().cancel(Cause::None); // the caller's context has ended: so do the members
+            let ended = sched::shielded(|| self.raw.wait(FOREVER));
+            debug_assert!(ended.is_ok(), "a shielded wait without deadline ends in one way only");
+        }
+        self.errors.lock().first().map_or(Ok(()), |e| Err(e.clone()))
+    }
+
+    /// As `wait`, until `deadline` at most; `None`: it passed first.
+    pub fn wait_until(&self, deadline: std::time::Instant) -> Option<Result<(), Failure<E>>> {
+        self.raw.wait(crate::clock::deadline(deadline)).ok()?;
+        Some(self.errors.lock().first().map_or(Ok(()), |e| Err(e.clone())))
+    }
+
+    /// All errors so far, in the order in which they came.
+    pub fn errors(&self) -> Vec<Failure<E>> {
+        self.errors.lock().clone()
+    }
+}
+
+/// A member's place: given back with its closure, also when it panics or exits. (A panic follows the panic policy, E-06.)
+struct Member {
+    raw: Arc<RawGroup>,
+    error: Option<Cause>,
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.raw.leave(self.error.take());
     }
 }

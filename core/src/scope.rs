@@ -10,6 +10,7 @@
 use crate::chan::core::FOREVER;
 use crate::goroutine::PINNED;
 use crate::panic::{self, Payload};
+use crate::sched;
 use crate::start::{self, Attributes};
 use crate::sync::waitgroup::RawWaitGroup;
 use std::cell::UnsafeCell;
@@ -95,8 +96,9 @@ where
     let shared = Arc::new(Shared { running: RawWaitGroup::new(), panicked: AtomicBool::new(false) });
     let s = Scope { shared, scope: PhantomData, env: PhantomData };
     let result = std::panic::catch_unwind(AssertUnwindSafe(|| f(&s)));
-    // O1: an interrupted wait is begun anew.
-    while s.shared.running.wait(FOREVER).is_err() {}
+    // O1: whatever happens.
+    let all_ended = sched::shielded(|| s.shared.running.wait(FOREVER));
+    debug_assert!(all_ended.is_ok(), "a shielded wait without deadline ends in one way only");
     match result {
         Err(p) => resume_unwind(p),
         Ok(_) if s.shared.panicked.load(Ordering::Relaxed) => panic!("a scoped goroutine panicked"),
@@ -196,7 +198,8 @@ impl<T> ScopedJoinHandle<'_, T> {
     /// # Panics
     /// Never in practice: a finished goroutine has stored its result.
     pub fn join(self) -> Result<T, Payload> {
-        while self.packet.done.wait(FOREVER).is_err() {}
+        let ended = sched::shielded(|| self.packet.done.wait(FOREVER));
+        debug_assert!(ended.is_ok(), "a shielded wait without deadline ends in one way only");
         // SAFETY: done: the goroutine does not touch the result any more, and the handle is the only one.
         let r = unsafe { (*self.packet.result.get()).take() };
         match r {

@@ -27,10 +27,9 @@ use crate::panic::{self, Payload};
 use crate::sched::worker::Worker;
 use crate::sched::{self, worker};
 use crate::timers::CFn;
-use crate::wait::{Outcome, Waiter};
+use crate::wait::Waiter;
 use crate::{dump, runtime, stack};
 use core::ffi::c_void;
-use core::marker::PhantomData;
 use core::mem::{align_of, size_of};
 use std::io;
 use std::panic::Location;
@@ -236,10 +235,8 @@ pub(crate) unsafe fn retire(w: &Worker, g: *mut G) {
             DETACHED => respawn_dropper(w, g),
             wt => {
                 let wt = wt as *const Waiter;
-                // A registered joiner waits until it is claimed or takes its registration back.
-                if (*wt).claim_registered() {
-                    sched::ready(wt);
-                }
+                // A registered joiner waits for us alone: finding it is the claim (W1).
+                sched::ready(wt);
             }
         }
     }
@@ -297,7 +294,7 @@ pub(crate) unsafe fn is_done(g: *mut G) -> bool {
 pub(crate) unsafe fn take_result<T>(g: *mut G) -> Result<T, Payload> {
     // SAFETY: by the caller.
     unsafe {
-        while !wait_done(g) {}
+        wait_done(g);
         let result: Result<T, Payload> = take(g);
         (*g).set_state(State::Free);
         give_back(g);
@@ -445,30 +442,19 @@ pub(crate) unsafe fn end_c(g: *mut G) -> ! {
     }
 }
 
-/// Waits until `g` is done; false if the wait was ended by something else.
-unsafe fn wait_done(g: *mut G) -> bool {
+/// Waits until `g` is done. Not cancelable: there is one party.
+unsafe fn wait_done(g: *mut G) {
     // SAFETY: the header is valid until the handle gives it back.
     unsafe {
-        // Acquire: pairs with the Release in `retire`.
-        if (*g).join.load(Ordering::Acquire) == DONE {
-            return true;
+        if is_done(g) {
+            return;
         }
         let wt = sched::me();
-        if sched::is_cancelable(wt) {
-            (*wt).begin_multi();
-        } else {
-            (*wt).begin_single();
-        }
+        (*wt).begin_single();
         // AcqRel: Release publishes the begun wait to `retire`; Acquire on failure sees the result.
-        if (*g).join.compare_exchange(RUNNING, wt as usize, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            (*wt).end();
-            return true;
+        if (*g).join.compare_exchange(RUNNING, wt as usize, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            sched::wait(wt, Reason::Join, i64::MAX);
         }
-        if sched::wait(wt, Reason::Join, i64::MAX) == Outcome::Peer {
-            return true;
-        }
-        // AcqRel, as above: we take our registration back, or the goroutine has just ended.
-        (*g).join.compare_exchange(wt as usize, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_err()
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::chan::core::Error;
 use crate::chan::source::Source;
 use crate::chan::ByteChan;
-pub(crate) use crate::clock::{deadline, instant, nanos};
+pub(crate) use crate::clock::{deadline, nanos};
 use crate::rank::Rank;
 use crate::sched::{self, timers};
 use crate::sys;

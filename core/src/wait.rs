@@ -118,12 +118,6 @@ impl Waiter {
         self.set_outcome(Outcome::Peer);
     }
 
-    /// Claims a waiter that was found through a word it registered in: with one party, finding it is the claim.
-    #[inline]
-    pub fn claim_registered(&self) -> bool {
-        self.claim.load(Ordering::Relaxed) == IDLE || self.try_claim(Outcome::Peer)
-    }
-
     /// Begins a wait that several parties may end. Nodes published afterwards under a lock carry it.
     #[inline(always)]
     pub fn begin_multi(&self) {

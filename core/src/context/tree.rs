@@ -105,6 +105,7 @@ struct State {
     done: Option<Arc<ByteChan>>,
     children: HashMap<usize, Weak<Ctx>>,
     bound: HashMap<usize, ()>,
+    closers: Vec<Hook>,
     hooks: HashMap<u64, Hook>,
     next_hook: u64,
     armed: bool,
@@ -145,6 +146,7 @@ impl Ctx {
             done: None,
             children: HashMap::new(),
             bound: HashMap::new(),
+            closers: Vec::new(),
             hooks: HashMap::new(),
             next_hook: 0,
             armed: false,
@@ -264,6 +266,9 @@ impl Ctx {
             if let Some(c) = &s.done {
                 c.header().close(); // X2
             }
+            for close in s.closers.drain(..) {
+                close(); // X2
+            }
             // Release: pairs with the Acquire in `err`.
             self.err.store(end as u8 + 1, Ordering::Release);
             // SeqCst: our end before the claims; pairs with the fence in `sched::wait`, where a bound goroutine looks at us
@@ -311,6 +316,18 @@ impl Ctx {
     fn leave_parent(&self) {
         if let Some(p) = self.parent.as_ref().filter(|_| self.attached) {
             p.state.lock().children.remove(&self.addr());
+        }
+    }
+
+    /// Has `close` close a channel when the context ends, before its error shows (X2); at once if it has ended. It runs under the
+    /// node's lock and does nothing else.
+    pub fn close_with(&self, close: Hook) {
+        let mut s = self.state.lock();
+        if self.err().is_some() {
+            drop(s);
+            close();
+        } else {
+            s.closers.push(close);
         }
     }
 

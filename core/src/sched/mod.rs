@@ -26,9 +26,9 @@ use crate::arch;
 use crate::cell::{AtomicU32, AtomicU64, Ordering};
 use crate::goroutine::{Reason, State, ABANDONED, BOUND, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
 use crate::inject::Injector;
-use crate::sys;
 pub(crate) use crate::timers;
 use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter};
+use crate::{stack, sys};
 use core::cell::Cell;
 use core::ptr::null_mut;
 use worker::{bump, Worker};
@@ -224,7 +224,21 @@ pub unsafe fn park(reason: Reason) {
         (*g).set_waiting(reason);
         (*g).since.store(monitor::coarse_now(), Ordering::Relaxed);
         bump(&w.stats.parks);
+        if stack::sp_check_needed() {
+            check_stack(g);
+        }
         switch_away(w, g);
+    }
+}
+
+/// Where not every stack has a guard of its own, an overflow is noticed here at the latest.
+#[cold]
+unsafe fn check_stack(g: *mut G) {
+    let here = 0u8;
+    // SAFETY: g is the running goroutine.
+    let s = unsafe { (*g).stack.get() };
+    if !s.contains((&raw const here).addr()) {
+        crate::dump::overflow(s);
     }
 }
 
@@ -460,6 +474,34 @@ unsafe fn ended_by_context(wt: *const Waiter, g: *mut G) -> bool {
     crate::cell::fence(Ordering::SeqCst);
     // SAFETY: g is the running goroutine and wt its waiter. If the claim fails somebody else has ended the wait.
     unsafe { (*g).bound_end().is_some_and(|o| (*wt).try_claim(o)) }
+}
+
+/// Runs `f`, whose waits are not ended from outside: for what has to be waited for whatever happens.
+pub fn shielded<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(u8);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let g = running();
+            if !g.is_null() {
+                // SAFETY: the running goroutine's own flags.
+                unsafe { (*g).set_flags(self.0) };
+            }
+        }
+    }
+    let g = running();
+    let mut kept = Restore(0);
+    if !g.is_null() {
+        // SAFETY: as above.
+        unsafe {
+            for flag in [BOUND, CANCELABLE] {
+                kept.0 |= if (*g).has(flag) { flag } else { 0 };
+            }
+            (*g).clear_flags(kept.0);
+        }
+    }
+    let r = f();
+    drop(kept);
+    r
 }
 
 /// How the context of the running goroutine has ended, if it is bound to one that has.
