@@ -71,6 +71,11 @@ pub fn each(visit: &mut dyn FnMut(&GoInfo) -> bool) {
     arena::for_each(|g| info(g, true).is_none_or(|i| visit(&i)));
 }
 
+/// The same without asking the system how much of each stack is in use: `stack_used` is 0.
+pub fn each_brief(visit: &mut dyn FnMut(&GoInfo) -> bool) {
+    arena::for_each(|g| info(g, false).is_none_or(|i| visit(&i)));
+}
+
 /// Writes every goroutine to a descriptor.
 pub fn dump(fd: i32) -> std::io::Result<()> {
     let text = list();

@@ -60,6 +60,7 @@ impl Worker {
                 continue;
             }
             self.release_host();
+            self.trim_stacks();
             if idle::sleep(self) == Slept::Retire {
                 self.hand_over();
                 return true;
@@ -81,6 +82,7 @@ impl Worker {
             if (*g).class.get() != self.held_class.get() {
                 self.release_host();
                 self.held_class.set((*g).class.get());
+                self.hosts.store((*g).class.get() != 0, Ordering::Relaxed);
             }
             self.prev.set(null_mut());
             self.make_ready_to_run(g);

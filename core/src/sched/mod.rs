@@ -24,11 +24,11 @@ pub mod worker;
 
 use crate::arch;
 use crate::cell::{AtomicU32, AtomicU64, Ordering};
-use crate::goroutine::{Reason, State, ABANDONED, BOUND, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
+use crate::goroutine::{Reason, State, BOUND, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
 use crate::inject::Injector;
 pub(crate) use crate::timers;
 use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter};
-use crate::{stack, sys};
+use crate::{rank, stack, sys};
 use core::cell::Cell;
 use core::ptr::null_mut;
 use worker::{bump, Worker};
@@ -287,6 +287,7 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
     // SAFETY: w is the current worker and g its running goroutine. `prev` tells the next context to
     // clear g's on_cpu once we are off its stack (K3).
     unsafe {
+        rank::assert_none_held();
         let n = w.pick();
         if n == g {
             (*g).set_state(State::Running);
@@ -589,10 +590,6 @@ pub fn running_has(flag: u8) -> bool {
     !g.is_null() && unsafe { (*g).has(flag) }
 }
 
-/// Flags of a goroutine that may leave its frames behind at `goexit`.
-pub const JUMPS_OUT: u8 = NO_UNWIND;
-/// Flags of goroutines that nobody runs any more.
-pub const GONE: u8 = ABANDONED;
 /// Flags kept from the options of a new goroutine.
 pub const FROM_OPTIONS: u8 = PINNED | CANCELABLE | NO_UNWIND;
 const _: () = assert!(FROM_OPTIONS & STARTED == 0);

@@ -21,6 +21,8 @@ const TICK: i64 = 5_000_000;
 const SLICE_TICKS: u32 = 2;
 /// Ticks after which a worker that does not react loses its permit.
 const PATIENCE: u32 = 3;
+/// The same for a worker that runs a host interpreter's goroutines.
+const HOST_PATIENCE: u32 = 30;
 /// Timers that are this late are everybody's business.
 const OVERDUE: i64 = 1_000_000;
 /// Ticks between two scavenges.
@@ -129,7 +131,10 @@ fn tick(seen: &mut Vec<Seen>) {
     let mut stuck: Option<&'static Worker> = None;
     table::any(|w| {
         if let Some(s) = seen.get_mut(w.index) {
-            if watch(w, s) >= PATIENCE {
+            // A host's goroutines cannot leave the thread they start on, and handing its lock over is slow: others start
+            // them elsewhere only if it takes long.
+            let patience = if w.hosts.load(Ordering::Relaxed) { HOST_PATIENCE } else { PATIENCE };
+            if watch(w, s) >= patience {
                 stuck = Some(w);
             }
         }

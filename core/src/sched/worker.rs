@@ -40,6 +40,9 @@ const LOOK_AROUND: u32 = 32;
 /// Headers a worker takes from the arena, and keeps at most twice.
 const G_BATCH: usize = 128;
 
+/// Stacks a sleeping worker keeps.
+const KEPT_STACKS: usize = 16;
+
 /// See the module's text.
 #[repr(C, align(128))]
 pub struct Worker {
@@ -59,6 +62,8 @@ pub struct Worker {
     look: Cell<u32>,
     /// Class of the host interpreter whose lock this thread may hold; 0: none.
     pub held_class: Cell<u8>,
+    /// Copy of it for the monitor.
+    pub hosts: AtomicBool,
     pools: UnsafeCell<Pools>,
     /// Random choices of this worker.
     pub rng: UnsafeCell<Rng>,
@@ -184,6 +189,7 @@ impl Worker {
             hops: Cell::new(0),
             look: Cell::new(0),
             held_class: Cell::new(0),
+            hosts: AtomicBool::new(false),
             pools: UnsafeCell::new(Pools {
                 stacks: Pool::new(),
                 free: null_mut(),
@@ -274,6 +280,15 @@ impl Worker {
             p.free = *(*tail).link.get();
             p.free_len -= n;
             arena::give(head, tail, n);
+        }
+    }
+
+    /// Gives stacks beyond a few back before the worker sleeps, so that idle memory can be returned.
+    pub fn trim_stacks(&self) {
+        // SAFETY: K1.
+        let p = unsafe { &mut *self.pools.get() };
+        if p.stacks.len() > 4 * KEPT_STACKS {
+            p.stacks.trim(KEPT_STACKS);
         }
     }
 
