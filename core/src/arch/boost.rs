@@ -22,7 +22,7 @@ pub const PLAIN: bool = false;
 #[repr(C)]
 #[derive(Debug)]
 pub struct Context {
-    /// Boost's own handle, which is also the stack pointer. `None` while it runs.
+    /// Boost's own handle. `None` while it runs.
     fiber: Option<Fiber>,
     /// Who continued this context and waits to be stored; null when it jumped.
     resumer: *mut Context,
@@ -51,12 +51,6 @@ impl Context {
             Fiber::new(&stack, first_frame)
         };
         *self = Context { fiber: Some(fiber), resumer: ptr::null_mut(), entry: Some(entry), arg };
-    }
-
-    /// The stack pointer this context will go on with.
-    pub fn sp(&self) -> usize {
-        // SAFETY: a `Fiber` is a pointer with the never-null niche, which is what its crate tests.
-        unsafe { mem::transmute_copy(&self.fiber) }
     }
 }
 

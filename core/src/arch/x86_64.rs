@@ -69,11 +69,6 @@ impl Context {
         self.bx = arg as usize;
         self.ip = zokor_context_entry as *const () as usize;
     }
-
-    /// The stack pointer this context will go on with.
-    pub fn sp(&self) -> usize {
-        self.sp
-    }
 }
 
 /// Saves the running context in `from` and continues `to`. Returns when somebody continues `from`.

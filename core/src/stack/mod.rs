@@ -52,10 +52,10 @@ mod tests;
 use crate::sys::pages;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-pub use class::{get_sized, put_sized, release_all, reserve, scavenge, stats, StackStats};
+pub use class::{get_sized, put_sized, release_all, reserve, scavenge, stats};
 pub use guard::{set_notice, sp_check_needed};
 pub use pool::Pool;
-pub use slab::{find, GuardHit};
+pub use slab::GuardHit;
 
 /// The size of a goroutine's stack when nobody chose one.
 pub const DEFAULT_SIZE: usize = 256 * 1024;

@@ -15,7 +15,8 @@
 //!
 //! # Invariants
 //! * O1. An element of a chain is written before the chain's length counts it, and never changes.
-//! * O2. Everything the handler does is async-signal-safe, up to the backtrace, which comes last.
+//! * O2. Everything the handler does is async-signal-safe, up to the names in the backtrace, which come last
+//!   and under a watchdog.
 //!
 //! # Orderings
 //! A chain's length is stored with Release and loaded with Acquire (O1); so is `DESCRIBE`.
@@ -42,6 +43,7 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
+mod names;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -171,6 +173,7 @@ unsafe extern "C" fn on_fault(signal: i32, info: *mut Info, context: *mut c_void
         // SAFETY: these are the kernel's arguments, all the way down.
         unsafe {
             if !signal::raised(info) {
+                report::meanwhile();
                 if let Some(hit) = slab::find(signal::address(info)) {
                     report::overflowed(hit, describe());
                 }
@@ -203,8 +206,9 @@ unsafe fn pass_on(signal: i32, info: *mut Info, context: *mut c_void) {
 /// This thread's alternate stack for signals. Dropping it, on the same thread, puts the previous one back.
 pub type AltStack = signal::AltStack;
 
-/// Room for the handler beyond what the kernel needs for the registers it saves.
-const HANDLER_ROOM: usize = 32 * 1024;
+/// Room for the handler beyond what the kernel needs for the registers it saves. The line alone needs little,
+/// names a lot; what is not touched costs address space only.
+const HANDLER_ROOM: usize = 256 * 1024;
 
 /// Gives this thread an alternate stack for signals, so that an overflow can be reported.
 ///

@@ -1,3 +1,5 @@
+use super::class::StackStats;
+use super::slab::find;
 use super::*;
 use crate::sys;
 use std::collections::HashSet;
@@ -317,4 +319,62 @@ fn a_million_stacks() {
         status("VmRSS:") - rss,
     );
     assert_eq!(given, n - 32);
+}
+
+/// What the pieces cost. Prints, asserts nothing about time.
+#[test]
+#[ignore = "a measurement: run it alone, in release mode, with --nocapture"]
+fn measure_stacks() {
+    use std::hint::black_box;
+    use std::time::Instant;
+    fn each(what: &str, n: usize, f: impl FnOnce()) {
+        let start = Instant::now();
+        f();
+        println!("{:7.1} ns {what}", start.elapsed().as_nanos() as f64 / n as f64);
+    }
+    let mut pool = Pool::new();
+    let s = pool.get().unwrap();
+    pool.put(s);
+    each("to get and put a stack", 10_000_000, || {
+        for _ in 0..10_000_000 {
+            let s = black_box(pool.get().unwrap());
+            pool.put(s);
+        }
+    });
+    let mut held = Vec::with_capacity(100_000);
+    for _ in 0..2 {
+        each("to get a stack, of 100,000 at a time", 100_000, || {
+            (0..100_000).for_each(|_| held.push(pool.get().unwrap()));
+        });
+        each("to put it back", 100_000, || held.drain(..).for_each(|s| pool.put(s)));
+    }
+    pool.flush();
+    let page = sys::page_size();
+    let log2 = 18;
+    let base = sys::map_reserve(20_000 << log2).unwrap();
+    // SAFETY: the mapping is ours, and so are the pages of it.
+    unsafe {
+        sys::advise_nohugepage(base, 20_000 << log2).unwrap();
+        // What belongs to the page tables is paid for before the clock runs.
+        (0..20_000).for_each(|i| base.add(((i + 1) << log2) - page).write_volatile(1));
+        let slot = |i: usize| base as usize + (i << log2);
+        if sys::guard_install(base, guard::size()).is_ok() {
+            each("to install a guard alone", 9_999, || {
+                (1..10_000).for_each(|i| sys::guard_install(slot(i) as *mut u8, guard::size()).unwrap());
+            });
+            let ranges: Vec<_> = (10_000..20_000).map(|i| (slot(i), guard::size())).collect();
+            each("in batches", 10_000, || {
+                ranges.chunks(pages::BATCH).for_each(|c| assert!(pages::guard_install_batch(c)));
+            });
+        }
+        each("to give a stack with one page back alone", 5_000, || {
+            (0..5_000).for_each(|i| sys::advise_dontneed(slot(2 * i) as *mut u8, 1 << log2).unwrap());
+        });
+        each("in batches of separate ones", 5_000, || {
+            let ranges: Vec<_> = (0..5_000).map(|i| (slot(2 * i + 1), 1 << log2)).collect();
+            ranges.chunks(pages::BATCH).for_each(|c| drop(pages::advise_dontneed_batch(c)));
+        });
+        each("in one run", 10_000, || sys::advise_dontneed(slot(10_000) as *mut u8, 10_000 << log2).unwrap());
+        sys::unmap(base, 20_000 << log2).unwrap();
+    }
 }

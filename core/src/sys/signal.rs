@@ -109,6 +109,25 @@ pub(crate) unsafe fn install(signal: i32, handler: Handler) {
     }
 }
 
+/// Lets the running handler be interrupted: by faults of its own, and by `handler` in so many seconds.
+///
+/// # Safety
+///
+/// `handler` is async-signal-safe. The program gives up its own use of the alarm.
+pub(crate) unsafe fn watchdog(seconds: u32, handler: Handler) {
+    // SAFETY: the caller vouches for the handler; zeroes are a valid set, which the calls change.
+    unsafe {
+        install(libc::SIGALRM, handler);
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in FAULTS.into_iter().chain([libc::SIGALRM]) {
+            libc::sigaddset(&mut set, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, &set, ptr::null_mut());
+        libc::alarm(seconds);
+    }
+}
+
 /// Sets the default action for `signal`.
 fn set_default(signal: i32) {
     // SAFETY: zeroes are a valid sigaction, whose handler is the default.
