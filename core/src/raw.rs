@@ -23,7 +23,7 @@ use crate::errno::Errno;
 use crate::goroutine::{Binding, EXCLUSIVE, NO_UNWIND, PINNED};
 use crate::select::{select_raw, Op as SelOp, SelCase};
 use crate::start::{self, Attributes, StartError};
-use crate::{runtime, sched};
+use crate::{runtime, sanitize, sched};
 use core::ffi::{c_int, c_void};
 use std::sync::Arc;
 
@@ -152,7 +152,11 @@ pub unsafe fn select(cases: &[Case], deadline: Time, order: Order) -> Result<Sel
                 s.elem = scratch.as_mut_ptr().cast();
             }
         }
+        for c in cases {
+            c.chan.as_ref().inspect(|c| sanitize::release((&raw const **c).cast()));
+        }
         let r = select_raw(sel, deadline, order)?;
+        sanitize::acquire(cases[r.index].chan.cast());
         let c = &cases[r.index];
         if c.op == Op::Recv {
             settle_recv(c, r.ok, scratch.as_mut_ptr().cast());

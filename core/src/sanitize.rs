@@ -18,7 +18,7 @@ const TSAN: u8 = 1;
 const ASAN: u8 = 2;
 
 static MODE: AtomicU8 = AtomicU8::new(OFF);
-static HOOKS: [AtomicPtr<c_void>; 4] = [const { AtomicPtr::new(null_mut()) }; 4];
+static HOOKS: [AtomicPtr<c_void>; 6] = [const { AtomicPtr::new(null_mut()) }; 6];
 
 thread_local! {
     /// TSan: the thread's own fiber. ASan: the fake stack and the bounds of the thread's own stack.
@@ -34,8 +34,14 @@ fn find(name: &core::ffi::CStr) -> *mut c_void {
 
 /// Looks for a sanitizer's run-time library. Called when the runtime starts.
 pub fn init() {
-    let tsan =
-        [c"__tsan_create_fiber", c"__tsan_switch_to_fiber", c"__tsan_destroy_fiber", c"__tsan_get_current_fiber"];
+    let tsan = [
+        c"__tsan_create_fiber",
+        c"__tsan_switch_to_fiber",
+        c"__tsan_destroy_fiber",
+        c"__tsan_get_current_fiber",
+        c"__tsan_acquire",
+        c"__tsan_release",
+    ];
     let asan = [c"__sanitizer_start_switch_fiber", c"__sanitizer_finish_switch_fiber"];
     for (mode, names) in [(TSAN, &tsan[..]), (ASAN, &asan[..])] {
         let found: Vec<*mut c_void> = names.iter().map(|n| find(n)).collect();
@@ -47,6 +53,36 @@ pub fn init() {
             MODE.store(mode, Ordering::Release);
             return;
         }
+    }
+}
+
+/// What the caller did so far happens before whatever follows an [`acquire`] of the same address: the edges of the memory
+/// model, told to a ThreadSanitizer that sees the program but not the inside of this library.
+#[inline(always)]
+pub fn release(addr: *const ()) {
+    if MODE.load(Ordering::Relaxed) == TSAN {
+        edge(RELEASE, addr);
+    }
+}
+
+/// The counterpart of [`release`].
+#[inline(always)]
+pub fn acquire(addr: *const ()) {
+    if MODE.load(Ordering::Relaxed) == TSAN {
+        edge(ACQUIRE, addr);
+    }
+}
+
+const ACQUIRE: usize = 4;
+const RELEASE: usize = 5;
+
+#[cold]
+#[inline(never)]
+fn edge(which: usize, addr: *const ()) {
+    let p = hook(which);
+    if !p.is_null() {
+        // SAFETY: found under its name, so it has this type.
+        unsafe { core::mem::transmute::<*mut c_void, extern "C" fn(*const ())>(p)(addr) };
     }
 }
 

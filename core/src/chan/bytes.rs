@@ -5,7 +5,7 @@
 use super::core::{Core, Error, Header, NOWAIT};
 use super::ring::{ByteRing, NoRing, Ring};
 use super::source::Source;
-use crate::runtime;
+use crate::{runtime, sanitize};
 use core::ffi::c_void;
 use std::sync::Arc;
 
@@ -55,6 +55,27 @@ pub fn may_block() -> Result<(), Error> {
     match crate::sched::bound_end() {
         None => Ok(()),
         Some(o) => Err(o.into()),
+    }
+}
+
+/// An operation on a channel comes after those before it and before those after it (HB-02 to HB-05, and a little more: one
+/// address stands for all values).
+pub struct Edges(*const ());
+
+impl Edges {
+    /// Before the operation.
+    #[inline(always)]
+    pub fn of(c: &ByteChan) -> Edges {
+        let addr = (&raw const *c).cast();
+        sanitize::release(addr);
+        Edges(addr)
+    }
+}
+
+impl Drop for Edges {
+    #[inline(always)]
+    fn drop(&mut self) {
+        sanitize::acquire(self.0);
     }
 }
 
@@ -161,6 +182,7 @@ impl ByteChan {
         if self.is_timer() {
             return Err(Error::Perm);
         }
+        let _edges = Edges::of(self);
         // SAFETY: by the caller.
         unsafe { self.named(deadline, |d| self.core.send(elem, d)) }
     }
@@ -203,6 +225,7 @@ impl ByteChan {
     #[inline]
     pub unsafe fn recv(&self, elem: *mut u8, deadline: i64) -> Result<(), Error> {
         self.check(deadline)?;
+        let _edges = Edges::of(self);
         if elem.is_null() && self.drop.is_some() {
             // SAFETY: by the caller.
             return unsafe { self.recv_and_drop(deadline) };
@@ -261,6 +284,7 @@ impl ByteChan {
         if self.is_timer() {
             return Err(Error::Perm);
         }
+        let _edges = Edges::of(self);
         if self.core.header().close() {
             Ok(())
         } else {

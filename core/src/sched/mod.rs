@@ -62,6 +62,7 @@ pub fn take_ids(n: u64) -> u64 {
 pub unsafe fn spawn(g: *mut G) {
     // SAFETY: ours by the caller; the queue takes it over.
     unsafe {
+        crate::sanitize::release(g.cast());
         (*g).set_state(State::Runnable);
         match worker::current() {
             Some(w) => {
@@ -307,6 +308,7 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
         }
         // V3: perhaps another worker.
         arrived();
+        crate::sanitize::acquire(arg.cast());
         crate::cxx::restore(globals);
     }
 }

@@ -21,9 +21,9 @@ use crate::cell::{AtomicU64, Ordering};
 use crate::chan::core::{Error, FOREVER};
 use crate::goroutine::Reason;
 use crate::list::List;
-use crate::sched;
 use crate::sys::RawLock;
 use crate::wait::{Node, Outcome};
+use crate::{sanitize, sched};
 use std::cell::UnsafeCell;
 
 const ONE: u64 = 1 << 32;
@@ -61,6 +61,7 @@ impl RawWaitGroup {
     /// # Errors
     /// `Invalid` if the counter would become negative or exceed 2³¹−1; it is unchanged then.
     pub fn add(&self, delta: i64) -> Result<(), Error> {
+        sanitize::release((&raw const *self).cast());
         let mut s = self.state.load(Ordering::Relaxed);
         loop {
             let n = (s >> 32) as i64;
@@ -123,6 +124,12 @@ impl RawWaitGroup {
     /// # Errors
     /// `TimedOut`, `Cancelled`, `Interrupted`; `WouldBlock` with `NOWAIT`.
     pub fn wait(&self, deadline: i64) -> Result<(), Error> {
+        let r = self.wait_for_zero(deadline);
+        sanitize::acquire((&raw const *self).cast());
+        r
+    }
+
+    fn wait_for_zero(&self, deadline: i64) -> Result<(), Error> {
         // Acquire: pairs with the Release in `add`.
         if self.state.load(Ordering::Acquire) >> 32 == 0 {
             return Ok(());
