@@ -308,7 +308,7 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
         }
         // V3: perhaps another worker.
         arrived();
-        crate::sanitize::acquire(arg.cast());
+        crate::sanitize::acquire(g.cast());
         crate::cxx::restore(globals);
     }
 }
