@@ -98,7 +98,7 @@ pub mod raw;
 mod face {
     pub use crate::go::{current, go, go_migrating, Builder, Goroutine, JoinHandle, Mobility};
     pub use crate::panic::{goexit, Goexit, PanicPolicy};
-    pub use crate::runtime::{init, run, shutdown, try_run, workers, Config, RuntimeError};
+    pub use crate::runtime::{hold, init, release, run, shutdown, try_run, workers, Config, RuntimeError};
     pub use crate::sched::blocking::blocking;
     pub use crate::sched::{goid, yield_now};
     pub use crate::scope::{scope, Scope, ScopedJoinHandle};

@@ -250,7 +250,9 @@ thread_local! {
 }
 
 /// The calling thread is no goroutine and uses the runtime: while it lives it could wake anybody.
-#[inline]
+///
+/// Not inlined: goroutines pass by, and the address of a thread-local must not be kept across their switches.
+#[inline(never)]
 pub(crate) fn foreign_thread() {
     if worker::current().is_none() && !IS_GUEST.with(Cell::get) && !sched::IN_HELPER.with(Cell::get) {
         become_guest();
@@ -269,12 +271,24 @@ fn become_guest() {
     }
 }
 
-/// Something the runtime cannot see may still wake goroutines: no deadlock report until `release`.
+/// Something the runtime cannot see may still wake goroutines, such as a thread that will call in later: no deadlock is
+/// reported until [`release`]. Each `hold` needs a `release`. From any thread.
+///
+/// ```
+/// zokor::hold();
+/// let n = zokor::run(|| {
+///     let (tx, rx) = zokor::channel::bounded(0);
+///     std::thread::spawn(move || tx.send(1).unwrap());
+///     rx.recv().unwrap()
+/// });
+/// zokor::release();
+/// assert_eq!(n, 1);
+/// ```
 pub fn hold() {
     deadlock::OUTSIDE.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The counterpart of [`hold`]. False if there was none.
+/// The counterpart of [`hold`]. False, and nothing happens, if there was none. From any thread.
 pub fn release() -> bool {
     let taken = deadlock::OUTSIDE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
     deadlock::check_from_outside();

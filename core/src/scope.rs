@@ -41,8 +41,21 @@ impl std::fmt::Debug for Scope<'_, '_> {
 
 /// One goroutine's result.
 struct Packet<T> {
+    shared: Arc<Shared>,
     done: RawWaitGroup,
     result: UnsafeCell<Option<Result<T, Payload>>>,
+}
+
+impl<T> Drop for Packet<T> {
+    /// The last of goroutine and handle drops the result, inside the scope (O1). The scope hears of a panic that nobody took.
+    fn drop(&mut self) {
+        let result = self.result.get_mut().take();
+        let unjoined = matches!(result, Some(Err(_)));
+        let dropped = panic::contain(move || drop(result));
+        if unjoined || dropped.is_err() {
+            self.shared.panicked.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 // SAFETY: the goroutine writes the result before `done`, the handle reads it after.
@@ -128,7 +141,8 @@ impl<'scope, 'env> Scope<'scope, 'env> {
         F: FnOnce() -> T + Send + 'scope,
         T: Send + 'scope,
     {
-        let packet = Arc::new(Packet { done: RawWaitGroup::new(), result: UnsafeCell::new(None) });
+        let packet =
+            Arc::new(Packet { shared: self.shared.clone(), done: RawWaitGroup::new(), result: UnsafeCell::new(None) });
         let shared = self.shared.clone();
         let ours = packet.clone();
         let full = || io::Error::other("too many goroutines in a scope");
@@ -164,17 +178,10 @@ struct End<T> {
 impl<T> End<T> {
     fn store(mut self, r: Result<T, Payload>) {
         let Some(packet) = self.packet.take() else { return };
-        let panicked = r.is_err();
         // SAFETY: nobody reads the result before `done`.
         unsafe { *packet.result.get() = Some(r) };
         let _ = packet.done.done();
-        // With no handle left the result dies here, inside the scope; if that panics the scope hears of it.
-        let last = Arc::into_inner(packet).map(|p| p.result.into_inner());
-        let unjoined = panicked && last.is_some();
-        let dropped = panic::contain(move || drop(last));
-        if unjoined || dropped.is_err() {
-            self.shared.panicked.store(true, Ordering::Relaxed);
-        }
+        drop(packet);
         let _ = self.shared.running.done();
     }
 }

@@ -86,6 +86,9 @@ impl RawTimer {
         if period < 0 {
             return Err(Error::Invalid);
         }
+        if crate::runtime::is_down() {
+            return Err(Error::Shutdown);
+        }
         let chan = ByteChan::timer(timers::after(first.max(0)), period)?;
         Ok(Arc::new(RawTimer { kind: Kind::Chan(chan) }))
     }

@@ -264,10 +264,10 @@ pub fn yield_now() {
 /// Ends a call into the library: yields if the time slice is used up.
 #[inline(always)]
 pub fn checkpoint() {
-    if let Some(w) = worker::current() {
-        if w.attention.any() {
-            checkpoint_slow(w);
-        }
+    match worker::current() {
+        Some(w) if w.attention.any() => checkpoint_slow(w),
+        Some(_) => {}
+        None => crate::runtime::foreign_thread(),
     }
 }
 
@@ -308,7 +308,6 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
         }
         // V3: perhaps another worker.
         arrived();
-        crate::sanitize::acquire(g.cast());
         crate::cxx::restore(globals);
     }
 }
@@ -339,6 +338,7 @@ pub extern "C-unwind" fn first_frame(arg: *mut u8) -> ! {
     // SAFETY: `init` passed the goroutine that runs here for the first time; its entry contains panics.
     unsafe {
         arrived();
+        crate::sanitize::acquire(g.cast());
         crate::cxx::restore([0; 2]);
         ((*g).entry.get())(g);
         (*g).let_go();

@@ -33,8 +33,11 @@ use crate::{dump, goroutine::arena};
 use core::ptr::null_mut;
 use std::cell::{Cell, UnsafeCell};
 
-/// A goroutine that was readied takes the slot in front of the queue at most this often in a row.
-const MAX_HOPS: u32 = 64;
+/// A chain of goroutines that wake each other takes the slot in front of the queue for this long at a stretch, to be looked
+/// at every `LOOK_AROUND` decisions.
+const CHAIN: i64 = 1_000_000;
+/// The chain's time is used up.
+const MAX_HOPS: u32 = u32::MAX;
 /// Every so many decisions the worker looks at the sources it does not see on the fast path.
 const LOOK_AROUND: u32 = 32;
 /// Headers a worker takes from the arena, and keeps at most twice.
@@ -59,6 +62,7 @@ pub struct Worker {
     bound: UnsafeCell<Fifo<G>>,
     tick: Cell<u32>,
     hops: Cell<u32>,
+    chain_began: Cell<i64>,
     look: Cell<u32>,
     /// Class of the host interpreter whose lock this thread may hold; 0: none.
     pub held_class: Cell<u8>,
@@ -187,6 +191,7 @@ impl Worker {
             bound: UnsafeCell::new(Fifo::new()),
             tick: Cell::new(0),
             hops: Cell::new(0),
+            chain_began: Cell::new(0),
             look: Cell::new(0),
             held_class: Cell::new(0),
             hosts: AtomicBool::new(false),
@@ -452,8 +457,9 @@ impl Worker {
 
     /// The next goroutine to run; null: the loop has to look further.
     ///
-    /// The slot in front continues the slice of whoever filled it, so it is honoured only `MAX_HOPS` times
-    /// in a row: a pair that wakes only each other cannot keep the queue waiting.
+    /// The slot in front continues the slice of whoever filled it, so it is honoured only for the time of a slice: a pair that
+    /// wakes only each other cannot keep the queue waiting. Time, not a number of turns: a pair that works a lot between
+    /// two turns must not get more than one that works little (G-13).
     #[inline(always)]
     pub fn pick(&self) -> *mut G {
         let t = self.tick.get().wrapping_add(1);
@@ -472,7 +478,7 @@ impl Worker {
             let g = self.next_bound.get();
             if !g.is_null() {
                 self.next_bound.set(null_mut());
-                self.hops.set(hops + 1);
+                self.hops.set(hops.saturating_add(1).min(MAX_HOPS - 1));
                 return g;
             }
         }
@@ -487,7 +493,7 @@ impl Worker {
                 (if bound_first { null_mut() } else { q.pop_front() }, false)
             });
             if was_next {
-                self.hops.set(hops + 1);
+                self.hops.set(hops.saturating_add(1).min(MAX_HOPS - 1));
                 return g;
             }
             self.new_slice();
@@ -515,6 +521,7 @@ impl Worker {
     #[inline(always)]
     fn new_slice(&self) {
         self.hops.set(0);
+        self.chain_began.set(0);
         self.slice.store(self.slice.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
@@ -526,7 +533,7 @@ impl Worker {
         if self.attention.needs_loop() || super::timers::due_somewhere(self.index, turn) {
             return null_mut();
         }
-        if self.attention.take_preempt() {
+        if self.attention.take_preempt() || self.chain_is_long() {
             self.hops.set(MAX_HOPS);
         }
         self.drain_inbox();
@@ -538,6 +545,19 @@ impl Worker {
             }
         }
         self.pick_local()
+    }
+
+    /// Whether the slot in front has been honoured for a whole slice. The clock is read on the look around only, and the
+    /// first look is the beginning.
+    fn chain_is_long(&self) -> bool {
+        if self.hops.get() == 0 {
+            return false;
+        }
+        let now = super::timers::now();
+        if self.chain_began.get() == 0 {
+            self.chain_began.set(now);
+        }
+        now - self.chain_began.get() > CHAIN
     }
 
     /// Begins a new slice with whatever is queued, not with the slot in front.
