@@ -280,6 +280,92 @@ fn beyond_the_budget_groups_are_guarded() {
     unsafe { sys::unmap(base as *mut u8, 600 << log2) }.unwrap();
 }
 
+/// Twice as many stacks as protected guards are allowed, by the limit of this system.
+#[test]
+fn many_stacks_without_markers_are_announced() {
+    passes_in_child("tests::child_goes_beyond_the_budget", &[("ZK_GUARD", "mprotect")]);
+}
+
+#[test]
+#[ignore = "needs a process of its own; run by `many_stacks_without_markers_are_announced`"]
+fn child_goes_beyond_the_budget() {
+    static SAID: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    set_notice(|text| SAID.lock().unwrap().push(text.to_owned()));
+    let allowed = pages::max_map_count() / 8 * 3;
+    if allowed > 100_000 {
+        println!("the limit of this system is too high for this test");
+        return;
+    }
+    let mut pool = Pool::new();
+    let mut take = |n: usize| (0..n).map(|_| pool.get().unwrap()).collect::<Vec<_>>();
+    take(allowed / 2);
+    assert!(!sp_check_needed() && SAID.lock().unwrap().is_empty());
+    let rest = take(allowed * 3 / 2);
+    assert!(sp_check_needed());
+    assert!(rest.iter().any(|s| !faults(s.base())));
+    // The stacks work, and the check would find who has run out of one.
+    rest.iter().step_by(97).for_each(|s| write(s.bottom()));
+    assert!(rest[0].contains(rest[0].top() as usize) && !rest[0].contains(rest[0].base() + 64));
+    assert_eq!(SAID.lock().unwrap().len(), 1);
+    // Mappings are left for the rest of the program.
+    assert!(maps() < pages::max_map_count() * 15 / 16);
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn failures_of_the_system() {
+    passes_in_child("tests::child_has_no_memory", &[("ZK_FAULT", "mmap:1+")]);
+    passes_in_child("tests::child_has_memory_later", &[("ZK_FAULT", "mmap:2")]);
+    passes_in_child("tests::child_has_no_markers", &[("ZK_FAULT", "guard:1+")]);
+    passes_in_child("tests::child_has_no_markers", &[("ZK_FAULT", "guard:4+")]);
+    passes_in_child("tests::child_has_no_guards", &[("ZK_FAULT", "guard:1+,protect:1+")]);
+}
+
+#[cfg(feature = "faults")]
+#[test]
+#[ignore = "run by `failures_of_the_system`"]
+fn child_has_no_memory() {
+    sys::init();
+    assert_eq!(Pool::new().get(), Err(Error::MEMORY));
+    assert_eq!(reserve(1), Err(Error::MEMORY));
+    assert_eq!(get_sized(1 << 20), Err(Error::MEMORY));
+    assert_eq!(overflow::install_thread().unwrap_err(), Error::MEMORY);
+    assert_eq!(stats(), StackStats::default());
+}
+
+#[cfg(feature = "faults")]
+#[test]
+#[ignore = "run by `failures_of_the_system`"]
+fn child_has_memory_later() {
+    sys::init();
+    reserve(1).unwrap();
+    // The second mapping fails at first, so half as much is asked for.
+    let mapped = stats().mapped;
+    reserve(mapped / DEFAULT_SIZE + 1000).unwrap();
+    assert!(stats().mapped > mapped);
+}
+
+#[cfg(feature = "faults")]
+#[test]
+#[ignore = "run by `failures_of_the_system`"]
+fn child_has_no_markers() {
+    sys::init();
+    let mut pool = Pool::new();
+    let all: Vec<Stack> = (0..200).map(|_| pool.get().unwrap()).collect();
+    assert!(all.iter().all(|s| faults(s.base())));
+    assert!(!sp_check_needed());
+}
+
+#[cfg(feature = "faults")]
+#[test]
+#[ignore = "run by `failures_of_the_system`"]
+fn child_has_no_guards() {
+    sys::init();
+    let s = Pool::new().get().unwrap();
+    write(s.bottom());
+    assert!(!faults(s.base()) && sp_check_needed());
+}
+
 /// A million stacks at a time, guarded, each with one page touched, on whatever limits the system has.
 /// With `--nocapture` it says what they cost.
 #[test]
@@ -372,7 +458,7 @@ fn measure_stacks() {
         });
         each("in batches of separate ones", 5_000, || {
             let ranges: Vec<_> = (0..5_000).map(|i| (slot(2 * i + 1), 1 << log2)).collect();
-            ranges.chunks(pages::BATCH).for_each(|c| drop(pages::advise_dontneed_batch(c)));
+            ranges.chunks(pages::BATCH).for_each(|c| assert!(pages::advise_dontneed_batch(c)));
         });
         each("in one run", 10_000, || sys::advise_dontneed(slot(10_000) as *mut u8, 10_000 << log2).unwrap());
         sys::unmap(base, 20_000 << log2).unwrap();

@@ -115,7 +115,7 @@ fn headline(hit: GuardHit, describe: Option<Describe>) {
         Some(f) => f(hit.base, &mut |text| line.push(text)),
         None => line.push(b"a goroutine"),
     }
-    let _ = write!(line, " overflowed its stack ({} KiB)\n", hit.size / 1024);
+    let _ = writeln!(line, " overflowed its stack ({} KiB)", hit.size / 1024);
     line.show();
 }
 
@@ -141,7 +141,7 @@ impl Trace<'_> {
         trace.flush();
         let rest = trace.lines.saturating_sub(SHOWN);
         if rest > SHOWN {
-            let _ = write!(trace.to, "       ... {} lines\n", rest - SHOWN);
+            let _ = writeln!(trace.to, "       ... {} lines", rest - SHOWN);
         }
         for i in trace.lines.max(2 * SHOWN) - SHOWN..trace.lines {
             line(trace.to, trace.tail[i % SHOWN]);
