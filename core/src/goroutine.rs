@@ -516,13 +516,14 @@ pub mod arena {
         }
         if TABLE[chunk].load(Ordering::Relaxed).is_null() {
             debugger::keep();
-            stack::reserve((chunk + 1) * CHUNK).map_err(|e| Errno(e.0))?;
             let p = sys::map_reserve(CHUNK * size_of::<G>()).map_err(|e| Errno::from(&e))?;
             // Release: pairs with the Acquire in `for_each`; a mapping of zeroes is what it publishes.
             TABLE[chunk].store(p.cast(), Ordering::Release);
         }
         let base = TABLE[chunk].load(Ordering::Relaxed);
         let n = want.min(CHUNK - used % CHUNK);
+        // In step with the headers, not with their chunks: a process with little address space starts, too.
+        stack::reserve(used + n).map_err(|e| Errno(e.0))?;
         for i in (0..n).rev() {
             // SAFETY: used + i is inside the chunk, mapped, and not handed out before: exclusive.
             unsafe {

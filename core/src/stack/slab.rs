@@ -23,7 +23,8 @@ use std::sync::atomic::{
 /// How many slabs there can be. They grow with use, so this is no limit in practice.
 const MAX_SLABS: usize = 4096;
 
-/// The smallest and the largest mapping.
+/// The smallest and the largest mapping, unless a single slot is larger. Where so little is not to be had the rest is left
+/// to other parts of the program.
 const MIN_BYTES: usize = 16 << 20;
 const MAX_BYTES: usize = 16 << 30;
 
@@ -48,8 +49,8 @@ pub struct Fresh {
 /// Maps a slab with about `wanted` slots of `1 << log2` bytes: more when that would be tiny, fewer when the
 /// system does not give as much in one piece.
 pub fn map(log2: u32, wanted: usize) -> Result<Fresh, Error> {
-    let at_least = 1 << log2;
-    let mut bytes = (wanted << log2).clamp(MIN_BYTES.max(at_least), MAX_BYTES.max(at_least));
+    let at_least = MIN_BYTES.max(1 << log2);
+    let mut bytes = (wanted << log2).clamp(at_least, MAX_BYTES.max(at_least));
     loop {
         match sys::map_reserve(bytes) {
             Ok(base) => return publish(base, bytes, log2),

@@ -366,6 +366,33 @@ fn child_has_no_guards() {
     assert!(!faults(s.base()) && sp_check_needed());
 }
 
+#[test]
+fn little_address_space_is_an_error_in_time() {
+    passes_in_child("tests::child_has_little_address_space", &[]);
+}
+
+#[test]
+#[ignore = "needs a process of its own; run by `little_address_space_is_an_error_in_time`"]
+fn child_has_little_address_space() {
+    const MORE: usize = 512 << 20;
+    let limit = (status("VmSize:") * 1024 + MORE) as libc::rlim_t;
+    // SAFETY: sets a limit of this process.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &libc::rlimit { rlim_cur: limit, rlim_max: limit }) }, 0);
+    let mut pool = Pool::new();
+    let mut n = 0;
+    let error = loop {
+        match reserve(n + 1).and_then(|()| pool.get()) {
+            Ok(s) => write(s.top().wrapping_sub(1)),
+            Err(e) => break e,
+        }
+        n += 1;
+    };
+    assert_eq!(error, Error::MEMORY);
+    // Most of it was used, and something is left for others.
+    assert!(n * DEFAULT_SIZE > MORE / 2, "{n} stacks");
+    assert_eq!(vec![1_u8; 1 << 20].iter().map(|b| usize::from(*b)).sum::<usize>(), 1 << 20);
+}
+
 /// A million stacks at a time, guarded, each with one page touched, on whatever limits the system has.
 /// With `--nocapture` it says what they cost.
 #[test]
