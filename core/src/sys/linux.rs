@@ -3,6 +3,7 @@
 //! **Where it sits.** The platform half of `sys`; `macos.rs` offers the same names.
 
 use super::faults::{self, Kind};
+use super::signal::keep_errno;
 use super::{cgroup, Wait};
 use crate::cell::AtomicU32;
 use std::io;
@@ -22,24 +23,27 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: i64) -> Wait
     let ns = deadline.max(0);
     let limit = libc::timespec { tv_sec: ns / 1_000_000_000, tv_nsec: ns % 1_000_000_000 };
     let limit = if deadline == i64::MAX { ptr::null() } else { &raw const limit };
-    // SAFETY: `word` is a valid futex word for the call, `limit` null or valid. The bit set variant
-    // takes absolute time on the monotonic clock.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_futex,
-            ptr::from_ref(word),
-            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
-            expected,
-            limit,
-            ptr::null::<u32>(),
-            libc::FUTEX_BITSET_MATCH_ANY,
-        )
-    };
-    if result == 0 {
-        return Wait::Woken;
-    }
-    match io::Error::last_os_error().raw_os_error() {
-        Some(libc::EAGAIN) => Wait::Woken,
+    let error = keep_errno(|| {
+        // SAFETY: `word` is a valid futex word for the call, `limit` null or valid. The bit set variant
+        // takes absolute time on the monotonic clock.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_futex,
+                ptr::from_ref(word),
+                libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+                expected,
+                limit,
+                ptr::null::<u32>(),
+                libc::FUTEX_BITSET_MATCH_ANY,
+            )
+        };
+        if result == 0 {
+            return None;
+        }
+        io::Error::last_os_error().raw_os_error()
+    });
+    match error {
+        None | Some(libc::EAGAIN) => Wait::Woken,
         Some(libc::ETIMEDOUT) => Wait::TimedOut,
         Some(libc::EINTR) => Wait::Interrupted,
         other => super::fatal(&format!("futex wait refused: error {other:?}")),

@@ -183,14 +183,16 @@ pub(crate) unsafe fn instruction(context: *const c_void) -> usize {
     unsafe { system::instruction(context.cast()) }
 }
 
-/// Runs `f` and leaves errno as it was, which belongs to the code that a signal interrupted.
-pub(crate) fn keep_errno(f: impl FnOnce()) {
-    // SAFETY: the address is this thread's; a handler stays on its thread.
+/// Runs `f` and leaves errno as it was: it belongs to the code that a signal interrupted, or to the program that called us.
+/// `f` does not switch to another goroutine.
+pub(crate) fn keep_errno<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: the address is this thread's, and `f` stays on its thread.
     unsafe {
         let errno = system::errno();
         let before = *errno;
-        f();
+        let result = f();
         *errno = before;
+        result
     }
 }
 
