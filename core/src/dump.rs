@@ -149,6 +149,12 @@ pub fn panic(g: &G, msg: &str) {
     say(&s);
 }
 
+/// A panic on a plain thread, where there is nothing to end but the process.
+pub fn panic_outside(msg: &str) -> ! {
+    say(&format!("panic: {msg}\n\noutside a goroutine\n"));
+    std::process::abort()
+}
+
 /// Nothing sensible can be done any more.
 pub fn fatal_errno(what: &str, e: Errno) -> ! {
     say(&format!("fatal error: {what}: {e}\n"));

@@ -28,6 +28,7 @@
 
 use crate::arch::Context;
 use crate::cell::{AtomicI64, AtomicPtr, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use crate::defer::Frames;
 use crate::list::Linked;
 use crate::oncpu::OnCpu;
 use crate::stack::Stack;
@@ -187,6 +188,8 @@ pub struct Ext {
     pub name: Option<Box<str>>,
     /// Runs last, with the goroutine's argument.
     pub on_exit: Option<(unsafe extern "C-unwind" fn(*mut c_void), usize)>,
+    /// Deferred functions and calls that can be left (`defer.rs`).
+    pub frames: Option<Box<Frames>>,
     /// What its waits end with.
     pub binding: Option<Arc<dyn Binding>>,
     /// `lock_thread` calls that are not undone.
@@ -347,6 +350,15 @@ impl G {
         }
         // SAFETY: by G1 only the present owner of the header changes `ext`, and it is boxed.
         unsafe { &mut *p }
+    }
+
+    /// The rare attributes, if there are any.
+    ///
+    /// # Safety
+    /// Called by the present owner, who does not change them while the reference is used.
+    pub unsafe fn ext_ref(&self) -> Option<&Ext> {
+        // SAFETY: by the caller.
+        unsafe { self.ext.load(Ordering::Relaxed).as_ref() }
     }
 
     /// Binds the goroutine to `to`, or to nothing; returns what it was bound to.

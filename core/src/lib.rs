@@ -50,6 +50,8 @@ pub mod context;
 #[cfg(not(loom))]
 mod cxx;
 #[cfg(not(loom))]
+mod defer;
+#[cfg(not(loom))]
 mod dump;
 #[cfg(not(loom))]
 mod errno;

@@ -110,6 +110,7 @@ pub fn goexit() -> ! {
     unsafe {
         (*g).set_flags(EXITING);
         if (*g).has(crate::goroutine::NO_UNWIND) {
+            crate::defer::goexit();
             crate::start::end_c(g);
         }
     }

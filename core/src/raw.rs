@@ -201,19 +201,18 @@ pub fn sleep_until(when: Time) -> Result<()> {
     sched::sleep_to(when).map_err(Error::from)
 }
 
-/// Ends the running goroutine with a panic of `msg`, without unwinding: its frames are left behind. Reported to the hook or
-/// by the policy first.
+// ---- defer, panic, recover -----------------------------------------------------------------------
+
+pub use crate::defer::{defer, scope_begin, scope_end, try_call};
+
+/// Raises a panic: runs the deferred functions on this stack, then leaves for the innermost `try_call`, or ends the
+/// goroutine through the hook or the policy. On a plain thread outside any try the process ends.
 ///
-/// # Panics
-/// Outside a goroutine, with `msg`.
-pub fn panic(msg: &str) -> ! {
-    let g = sched::running();
-    assert!(!g.is_null(), "{msg}");
-    // SAFETY: g is the running goroutine; the policy has let the rest go on.
-    unsafe {
-        crate::panic::report(&*g, msg);
-        start::end_c(g)
-    }
+/// # Safety
+/// No frame between here and there has anything to clean up.
+pub unsafe fn panic(msg: &str) -> ! {
+    // SAFETY: by the caller.
+    unsafe { crate::defer::panic(msg) }
 }
 
 // ---- goroutines ----------------------------------------------------------------------------------
@@ -336,7 +335,13 @@ pub fn local_set(p: *mut c_void) {
 /// `f(arg)` is sound to call on this thread.
 pub unsafe fn run_c(f: unsafe extern "C-unwind" fn(*mut c_void) -> c_int, arg: *mut c_void) -> Result<c_int> {
     // SAFETY: by the caller.
-    match runtime::run_main(0, NO_UNWIND, || unsafe { f(arg) })? {
+    let main = || {
+        // SAFETY: by the caller.
+        let code = unsafe { f(arg) };
+        crate::defer::finish();
+        code
+    };
+    match runtime::run_main(0, NO_UNWIND, main)? {
         Ok(code) => Ok(code),
         Err(_) => Err(Error::Panic), // reported already
     }

@@ -28,7 +28,7 @@ use crate::sched::worker::Worker;
 use crate::sched::{self, worker};
 use crate::timers::CFn;
 use crate::wait::Waiter;
-use crate::{dump, runtime, stack};
+use crate::{defer, dump, runtime, stack};
 use core::ffi::c_void;
 use core::mem::{align_of, size_of};
 use std::io;
@@ -375,6 +375,7 @@ pub(crate) unsafe fn start_c_copy(
         unsafe {
             let (f, mut words): (Fun, [usize; INLINE_WORDS - 1]) = take(g);
             f((&raw mut words).cast());
+            defer::finish();
         }
     }
     // Frees the copy as the goroutine's last act, however it ends.
@@ -413,6 +414,7 @@ unsafe fn entry_c(g: *mut G) {
             sched::exclusive::lock();
         }
         f(arg);
+        defer::finish();
         call_on_exit(g);
     }
 }

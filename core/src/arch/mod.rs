@@ -100,6 +100,7 @@ mod object;
 #[path = "object/macho.rs"]
 mod object;
 
+pub mod escape;
 mod tls;
 
 #[cfg(test)]

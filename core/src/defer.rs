@@ -1,0 +1,209 @@
+//! Defer, panic and recover for languages that do not unwind (C).
+//!
+//! *Where it sits*: layer 3, beside `panic.rs`. Rules P-01 to P-11. A panic runs the deferred functions on the stack it was raised
+//! on, last first, then leaves for the innermost `zk_try`, or ends the goroutine through the panic policy.
+//!
+//! # Invariants
+//!
+//! - **D1** `tries` is the chain of calls of [`try_call`] in progress on this goroutine (or thread), innermost first; each knows how many
+//!   deferred functions there were when it began, and these are not its business.
+//! - **D2** A deferred function is taken out of the list before it runs: it runs once, also if it panics.
+//! - **D3** Once a goroutine exits (`goexit`) no try catches anything any more (P-10).
+
+use crate::arch::escape::{self, Escape};
+use crate::chan::core::Error;
+use crate::goroutine::G;
+use crate::sched;
+use crate::timers::CFn;
+use core::ffi::c_void;
+use core::ptr::null_mut;
+use std::cell::RefCell;
+
+/// Deferred functions and calls that can be left, of one goroutine or thread.
+pub struct Frames {
+    defers: Vec<(CFn, *mut c_void)>,
+    scopes: usize,
+    tries: *mut Try,
+    /// Panics in progress, oldest first.
+    panics: Vec<String>,
+    exiting: bool,
+}
+
+struct Try {
+    escape: Escape,
+    outer: *mut Try,
+    defers: usize,
+    scopes: usize,
+    panics: usize,
+}
+
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames { defers: Vec::new(), scopes: 0, tries: null_mut(), panics: Vec::new(), exiting: false }
+    }
+}
+
+thread_local! {
+    static THREAD: RefCell<Box<Frames>> = RefCell::default();
+}
+
+/// The frames of the caller. Not inlined and not kept across user code: that may go on on another thread.
+#[inline(never)]
+fn with<R>(f: impl FnOnce(&mut Frames) -> R) -> R {
+    let g = sched::running();
+    if g.is_null() {
+        return THREAD.with(|t| f(&mut t.borrow_mut()));
+    }
+    // SAFETY: the running goroutine owns its attributes; `f` runs no user code.
+    unsafe { f((*g).ext_mut().frames.get_or_insert_with(Box::default)) }
+}
+
+/// Whether there is anything to run at the end of a goroutine.
+fn has_any(g: &G) -> bool {
+    // SAFETY: asked by the goroutine itself.
+    unsafe { g.ext_ref().is_some_and(|e| e.frames.is_some()) }
+}
+
+/// Runs `f(arg)` at the end of the innermost scope, try or goroutine.
+///
+/// # Errors
+/// `Perm` on a plain thread outside any scope and try: nothing would run it.
+pub fn defer(f: CFn, arg: *mut c_void) -> Result<(), Error> {
+    let on_goroutine = !sched::running().is_null();
+    with(|s| {
+        if !on_goroutine && s.scopes == 0 && s.tries.is_null() {
+            return Err(Error::Perm);
+        }
+        s.defers.push((f, arg));
+        Ok(())
+    })
+}
+
+/// Begins a scope; the result goes to [`scope_end`].
+pub fn scope_begin() -> [u64; 2] {
+    with(|s| {
+        s.scopes += 1;
+        [s.defers.len() as u64, s.scopes as u64]
+    })
+}
+
+/// Ends a scope: runs what was deferred since it began. A scope that ended before, or that a panic has left behind, is not
+/// touched.
+pub fn scope_end(scope: &mut [u64; 2]) {
+    let [defers, number] = std::mem::take(scope);
+    let ours = with(|s| {
+        let ours = number != 0 && s.scopes as u64 >= number;
+        if ours {
+            s.scopes = number as usize - 1;
+        }
+        ours
+    });
+    if ours {
+        run_down_to(defers as usize);
+    }
+}
+
+/// Runs deferred functions, last first, until `n` are left (D2).
+fn run_down_to(n: usize) {
+    while let Some((f, arg)) = with(|s| if s.defers.len() > n { s.defers.pop() } else { None }) {
+        // SAFETY: whoever deferred it promised that it may be called here.
+        unsafe { f(arg) };
+    }
+}
+
+/// Runs `f(arg)`; a panic in it ends here.
+///
+/// # Errors
+/// The text of the panic; `None` where this CPU cannot do it.
+///
+/// # Safety
+/// `f(arg)` is sound to call; a panic in it passes no frame that has something to clean up.
+pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
+    if !escape::SUPPORTED {
+        return Err(None);
+    }
+    let mut t = Try { escape: Escape::new(), outer: null_mut(), defers: 0, scopes: 0, panics: 0 };
+    let p = &raw mut t;
+    // SAFETY: `t` stays in this frame, which the call is above of; only this goroutine uses it. It is the innermost from
+    // here until it is taken out, on either way out.
+    unsafe {
+        with(|s| {
+            (*p).outer = s.tries;
+            (*p).defers = s.defers.len();
+            (*p).scopes = s.scopes;
+            (*p).panics = s.panics.len();
+            s.tries = p;
+        });
+        let left = escape::call(&raw mut (*p).escape, f, arg);
+        if !left {
+            run_down_to((*p).defers);
+        }
+        // What panicked below this call is caught here: the last of them speaks. Those that were in progress before, whose
+        // deferred functions we may be in, go on.
+        let caught = with(|s| {
+            s.tries = (*p).outer;
+            s.scopes = (*p).scopes;
+            s.panics.drain((*p).panics..).next_back()
+        });
+        match caught {
+            Some(msg) => Err(Some(msg)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Raises a panic: runs the deferred functions of the innermost try (or of the goroutine), then leaves for it, or reports.
+///
+/// # Safety
+/// No frame between here and the innermost try, or the goroutine's end, has anything to clean up.
+pub unsafe fn panic(msg: &str) -> ! {
+    let mark = with(|s| {
+        s.panics.push(msg.to_owned());
+        // SAFETY: a try in the chain is in progress (D1).
+        if s.exiting || s.tries.is_null() {
+            None
+        } else {
+            Some(unsafe { (*s.tries).defers })
+        }
+    });
+    run_down_to(mark.unwrap_or(0));
+    let to = with(|s| if s.exiting { null_mut() } else { s.tries });
+    if !to.is_null() {
+        // SAFETY: the try is in progress further up this stack (D1).
+        unsafe { escape::leave(&raw const (*to).escape) };
+    }
+    let text = with(|s| std::mem::take(&mut s.panics)).join("\n\tpanic: ");
+    // SAFETY: by the caller.
+    unsafe { uncaught(text) }
+}
+
+unsafe fn uncaught(text: String) -> ! {
+    let g = sched::running();
+    if g.is_null() {
+        crate::dump::panic_outside(&text);
+    }
+    // SAFETY: g is the running goroutine; the policy has let the rest go on.
+    unsafe {
+        crate::panic::report(&*g, &text);
+        drop(text); // nothing of this frame is cleaned up any more
+        crate::start::end_c(g)
+    }
+}
+
+/// The goroutine ends: everything that is still deferred runs, and panics in it are not caught (D3, P-09 to P-11).
+pub fn goexit() {
+    with(|s| {
+        s.exiting = true;
+        s.panics.clear(); // P-11: a panic in progress is discarded
+    });
+    run_down_to(0);
+}
+
+/// The function of a goroutine has returned: what it deferred runs.
+pub fn finish() {
+    let g = sched::running();
+    // SAFETY: the running goroutine's header is valid.
+    if !g.is_null() && has_any(unsafe { &*g }) {
+        run_down_to(0);
+    }
+}
