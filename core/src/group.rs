@@ -270,7 +270,7 @@ impl<E: std::error::Error + Send + Sync + 'static> Group<E> {
             drop(errors);
             drop(member);
         };
-        let started = crate::Builder::new().context(&self.context()).go(body);
+        let started = crate::go::Builder::new().context(&self.context()).go(body);
         if let Err(e) = started {
             panic!("cannot start a goroutine: {e}"); // the member's place went back with its closure
         }

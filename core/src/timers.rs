@@ -55,6 +55,9 @@ impl TimerNode {
     }
 }
 
+/// Tells an object that its moment has come.
+pub type Tell = unsafe fn(*mut c_void);
+
 /// What fired and is to be completed outside the lock.
 #[derive(Default)]
 pub struct Due {
@@ -65,7 +68,7 @@ pub struct Due {
     /// Functions to be run in goroutines of their own.
     pub calls: Vec<(CFn, *mut c_void)>,
     /// Objects to be told, on the worker's own stack.
-    pub tells: Vec<(unsafe fn(*mut c_void), *mut c_void)>,
+    pub tells: Vec<(Tell, *mut c_void)>,
     /// Timers whose object was busy: they are looked at again soon.
     pub again: Vec<*mut TimerNode>,
     /// Timers that are to fire once more, and when.
@@ -134,10 +137,8 @@ pub unsafe fn arm(node: *const TimerNode, when: i64, fire: Fire) {
         push(&mut heap, node, when);
         shard.publish(&heap);
     }
-    if w.is_none() {
-        if idle::GATE.armed_outside(when) {
-            idle::wake_one();
-        }
+    if w.is_none() && idle::GATE.armed_outside(when) {
+        idle::wake_one();
     }
 }
 

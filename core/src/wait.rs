@@ -171,7 +171,7 @@ impl Waiter {
 /// Membership of a waiter in one wait queue.
 pub struct Node {
     /// Links of the queue (W3).
-    pub links: Links<Node>,
+    pub(crate) links: Links<Node>,
     /// Whose membership.
     pub waiter: *const Waiter,
     /// Where the value is sent from or received into; null: no value wanted.
@@ -226,7 +226,7 @@ impl Node {
     /// The caller holds the lock of the queue `node` is in.
     pub unsafe fn is_free(node: *mut Node) -> bool {
         // SAFETY: a queued node's waiter is alive (W3).
-        unsafe { !(*node).peek && !((*node).multi && (*(*node).waiter).is_claimed()) }
+        unsafe { !((*node).peek || (*node).multi && (*(*node).waiter).is_claimed()) }
     }
 
     /// Claims the waiter of a node that was just taken out of its queue under the object's lock.

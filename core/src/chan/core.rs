@@ -154,7 +154,7 @@ impl Header {
 
     /// The channel's lock. Rank `Chan`; select takes several in address order.
     #[inline(always)]
-    pub fn lock(&self) -> &RawLock {
+    pub(crate) fn lock(&self) -> &RawLock {
         &self.lock
     }
 

@@ -365,9 +365,10 @@ impl<'a, T> Lend<'a, T> {
     pub unsafe fn finish(&mut self) -> Result<(), SendError<T>> {
         match std::mem::replace(&mut self.state, State::Finished) {
             State::Done => Ok(()),
-            // SAFETY: by O3 the copy is still in the slot; the caller gives up the original.
             State::Disconnected => {
-                Err(SendError(unsafe { ManuallyDrop::take(self.slot.assume_init_mut()) }.into_value()))
+                // SAFETY: by O3 the copy is still in the slot; the caller gives up the original.
+                let value = unsafe { ManuallyDrop::take(self.slot.assume_init_mut()) };
+                Err(SendError(value.into_value()))
             }
             State::Waiting | State::Finished => unreachable!("the send was not selected"),
         }

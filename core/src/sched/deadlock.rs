@@ -92,11 +92,9 @@ pub fn check() {
         // SAFETY: main goroutines of registered runs have not ended: their headers are theirs. Everybody is
         // parked, so nobody else is about to resume them.
         unsafe {
-            if r.hosted {
-                if (*r.main).waiter.try_claim(Outcome::Deadlock) {
-                    super::ready_from_sleep(r.main);
-                    continue;
-                }
+            if r.hosted && (*r.main).waiter.try_claim(Outcome::Deadlock) {
+                super::ready_from_sleep(r.main);
+                continue;
             }
             (*r.main).set_flags(ABANDONED);
         }
