@@ -9,13 +9,20 @@ use super::{host, table, timers, INJECTOR};
 use crate::arch;
 use crate::cell::{AtomicU32, Ordering};
 use crate::goroutine::{ABANDONED, G};
+use crate::sys;
 use core::ptr::null_mut;
 
 /// Goroutines taken from a victim or the injector at once.
 const BATCH: usize = 128;
 /// Passes over all victims before the worker gives up, and pauses between them.
 const PASSES: u32 = 8;
+/// Turns of the spin loop between two passes.
 const PAUSE: u32 = 60;
+/// Passes for which a single goroutine is left to a worker that does not switch: some 40 µs, in which whoever has just started
+/// two goroutines that talk to each other gets as far as parking.
+const PATIENCE: u32 = 48;
+/// Passes at the most, when somebody does not get on because it wakes others.
+const MAX_PASSES: u32 = 4 * PATIENCE;
 /// Most wake-ups left out after fruitless ones.
 const MAX_SKIP: u32 = 255;
 
@@ -182,10 +189,14 @@ impl Worker {
 
     fn search_passes(&'static self) -> *mut G {
         let mut seen = Seen::default();
-        for pass in 0..PASSES {
+        for pass in 0..MAX_PASSES {
+            seen.waits = false;
             let g = self.steal(pass, &mut seen);
             if !g.is_null() {
                 return g;
+            }
+            if pass + 1 >= PASSES && !seen.waits {
+                break;
             }
             if !INJECTOR.is_empty() {
                 let g = self.take_injected();
@@ -199,6 +210,10 @@ impl Worker {
             }
             if self.attention.any() {
                 return null_mut();
+            }
+            if pass >= PASSES {
+                sys::yield_thread(); // perhaps we are on the CPU of the one we wait for
+                continue;
             }
             for _ in 0..PAUSE {
                 core::hint::spin_loop();
@@ -218,8 +233,10 @@ impl Worker {
             if core::ptr::eq(v, self) {
                 continue;
             }
-            let stands_still = seen.stands_still(at, v, pass);
-            let g = self.steal_from(v, stands_still);
+            if v.queue.len_hint() < 2 && !(v.queue.has_work_hint() && seen.leaves_it(at, v, pass)) {
+                continue;
+            }
+            let g = self.steal_from(v);
             if !g.is_null() {
                 return g;
             }
@@ -227,18 +244,13 @@ impl Worker {
         null_mut()
     }
 
-    /// Takes half of what `v` has. A single goroutine is taken only if `v` has not switched during the whole search: else
-    /// `v` is about to run it itself, with its data still in the cache, and a pinned one would be torn from the
-    /// goroutine it talks to for good.
-    fn steal_from(&self, v: &'static Worker, stands_still: bool) -> *mut G {
-        let queued = v.queue.len_hint();
-        let all = queued + usize::from(v.queue.has_next_hint());
-        if all == 0 || (all == 1 && !stands_still) || (queued == 0 && !stands_still) {
-            return null_mut();
-        }
+    /// Takes half of what `v` has, the slot in front only if nothing else is there. A single goroutine is taken only if `v` has
+    /// not switched during a long search: else `v` is about to run it itself, with its data still in the cache, and a
+    /// pinned one would be torn from the goroutine it talks to for good.
+    fn steal_from(&self, v: &'static Worker) -> *mut G {
         let taken = v.queue.try_steal(|q| {
             let (head, tail, n) = q.split_half(BATCH);
-            if n == 0 && stands_still {
+            if n == 0 {
                 let g = q.take_next();
                 return (g, g, usize::from(!g.is_null()));
             }
@@ -302,21 +314,31 @@ fn wake_for_the_rest() {
     }
 }
 
-/// How many switches the first workers had made when a search began.
+/// What a search has seen so far.
 #[derive(Default)]
-struct Seen([u64; 16]);
+struct Seen {
+    /// Of the first workers: how many switches they had made, how far they were with waking others, and in which pass.
+    marks: [(u64, u64, u32); 16],
+    /// Somebody has a single goroutine and does not switch: worth some more passes.
+    waits: bool,
+}
 
 impl Seen {
-    /// Whether `v` has not switched since the first pass; known on the last one only.
-    fn stands_still(&mut self, at: usize, v: &Worker, pass: u32) -> bool {
-        let now = v.stats.switches.load(Ordering::Relaxed);
-        match self.0.get_mut(at) {
-            Some(first) if pass == 0 => {
-                *first = now;
-                false
-            }
-            Some(first) => pass + 1 >= PASSES && *first == now,
-            None => pass + 1 >= PASSES,
+    /// Whether `v` has had its single goroutine for long without switching. The time it spends on waking others, the thread that
+    /// searches here perhaps, does not count.
+    fn leaves_it(&mut self, at: usize, v: &Worker, pass: u32) -> bool {
+        let (switches, wakes) = (v.stats.switches.load(Ordering::Relaxed), v.wakes.load(Ordering::Relaxed));
+        let Some(mark) = self.marks.get_mut(at) else { return pass >= PASSES };
+        if mark.2 == 0 {
+            *mark = (switches, wakes, pass + 1);
         }
+        if mark.0 != switches {
+            return false;
+        }
+        if mark.1 != wakes || wakes % 2 == 1 {
+            *mark = (switches, wakes, pass + 1);
+        }
+        self.waits = true;
+        pass + 1 - mark.2 >= PATIENCE
     }
 }

@@ -108,7 +108,9 @@ fn wake_for_slow(w: &Worker) {
         return;
     }
     w.wake_skip.set(find::fruitless_wakes());
+    bump(&w.wakes);
     idle::wake_one();
+    bump(&w.wakes);
 }
 
 // ---- ready --------------------------------------------------------------------------------------

@@ -88,6 +88,8 @@ pub struct Worker {
     pub inbox: Inbox<G>,
     /// Things the monitor or the idle set want of this worker; polled at every scheduling decision.
     pub attention: Attention,
+    /// How often it began and ended waking another worker: odd while it does so. Who searches does not hold that time against it.
+    pub wakes: AtomicU64,
     /// Number of the present time slice; the monitor sees whether it goes on for long.
     pub slice: AtomicU32,
     /// Whether it may run, or sleeps: see `gate`.
@@ -212,6 +214,7 @@ impl Worker {
             queue: LocalQueue::new(),
             inbox: Inbox::new(),
             attention: Attention::new(),
+            wakes: AtomicU64::new(0),
             slice: AtomicU32::new(0),
             seat: Seat::new(),
             served: AtomicBool::new(false),
