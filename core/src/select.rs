@@ -102,7 +102,7 @@ pub unsafe fn select_raw(cases: &[SelCase], deadline: i64, order: Order) -> Resu
     // SAFETY: by the caller, here and below.
     unsafe {
         if order == Order::Fair {
-            if let Some(s) = try_singly(cases, perm) {
+            if let Some(s) = try_singly(cases, perm, deadline) {
                 return Ok(s);
             }
         }
@@ -115,7 +115,7 @@ pub unsafe fn select_raw(cases: &[SelCase], deadline: i64, order: Order) -> Resu
             match try_case(&cases[i as usize]) {
                 Found::Ready(woken, ok) => {
                     locks.unlock();
-                    finish(woken);
+                    finish(woken, deadline);
                     return Ok(Selected { index: i as usize, ok });
                 }
                 Found::NotReady => {}
@@ -209,16 +209,16 @@ fn look(can: bool) -> Step {
 }
 
 #[inline(always)]
-unsafe fn finish(woken: *const Waiter) {
+unsafe fn finish(woken: *const Waiter, deadline: i64) {
     if !woken.is_null() {
         // SAFETY: claimed by the case that ran.
         unsafe { sched::ready(woken) };
     }
-    sched::checkpoint();
+    sched::checkpoint(deadline != NOWAIT);
 }
 
 /// L2.
-unsafe fn try_singly(cases: &[SelCase], perm: &[u32]) -> Option<Selected> {
+unsafe fn try_singly(cases: &[SelCase], perm: &[u32], deadline: i64) -> Option<Selected> {
     for &i in perm {
         let c = &cases[i as usize];
         // SAFETY: the channel is alive; its lock is held for the try.
@@ -227,7 +227,7 @@ unsafe fn try_singly(cases: &[SelCase], perm: &[u32]) -> Option<Selected> {
             let found = try_case(c);
             (*c.chan).lock().unlock();
             if let Found::Ready(woken, ok) = found {
-                finish(woken);
+                finish(woken, deadline);
                 return Some(Selected { index: i as usize, ok });
             }
         }

@@ -489,7 +489,7 @@ impl<R: Ring> Core<R> {
                     if !woken.is_null() {
                         sched::ready(woken);
                     }
-                    sched::checkpoint();
+                    sched::checkpoint(deadline != NOWAIT);
                     Ok(())
                 }
                 Step::Closed => {
@@ -527,7 +527,7 @@ impl<R: Ring> Core<R> {
                     if !woken.is_null() {
                         sched::ready(woken);
                     }
-                    sched::checkpoint();
+                    sched::checkpoint(deadline != NOWAIT);
                     Ok(())
                 }
                 Step::Closed => {

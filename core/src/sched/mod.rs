@@ -263,19 +263,25 @@ pub fn yield_now() {
     }
 }
 
-/// Ends a call into the library: yields if the time slice is used up.
+/// Ends a call into the library: yields if the time slice is used up. A host's goroutine yields only in calls that may
+/// block (`blocks`), where its host expects to find another one's state on return.
 #[inline(always)]
-pub fn checkpoint() {
+pub fn checkpoint(blocks: bool) {
     match worker::current() {
-        Some(w) if w.attention.any() => checkpoint_slow(w),
+        Some(w) if w.attention.any() => checkpoint_slow(w, blocks),
         Some(_) => {}
         None => crate::runtime::foreign_thread(),
     }
 }
 
 #[cold]
-fn checkpoint_slow(w: &Worker) {
-    if w.current.get().is_null() || w.block_depth.get() > 0 || std::thread::panicking() {
+fn checkpoint_slow(w: &Worker, blocks: bool) {
+    let g = w.current.get();
+    // SAFETY: the running goroutine's header is valid.
+    if g.is_null() || (!blocks && unsafe { (*g).class.get() != 0 }) {
+        return;
+    }
+    if w.block_depth.get() > 0 || std::thread::panicking() {
         return;
     }
     if w.attention.take_preempt() {
