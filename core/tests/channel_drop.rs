@@ -79,7 +79,7 @@ fn a_drop_may_use_the_channel() {
 }
 
 #[test]
-fn a_panicking_drop_neither_leaks_nor_repeats() {
+fn a_panicking_drop_leaks_what_is_behind_it_and_repeats_nothing() {
     struct Bomb(#[allow(dead_code)] Token, bool);
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -90,13 +90,13 @@ fn a_panicking_drop_neither_leaks_nor_repeats() {
         let mint = Mint::default();
         let (s, r) = unbounded();
         for n in 0..5 {
-            s.send(Bomb(mint.token(n), n == 1)).unwrap();
+            s.send(Bomb(mint.token(n), n == 1 || n == 2)).unwrap();
         }
         assert_eq!(panic_text(|| drop(r)), "bang");
-        assert_eq!(mint.live(), 0);
+        assert_eq!(mint.live(), 3);
         assert!(s.send(Bomb(mint.token(5), false)).is_err());
         drop(s);
-        assert_eq!(mint.live(), 0);
+        assert_eq!(mint.live(), 3);
     });
 }
 

@@ -213,3 +213,23 @@ fn channels_travel_through_channels() {
         answering.join();
     });
 }
+
+#[test]
+fn a_long_queue_keeps_its_order_while_it_grows_and_shrinks() {
+    everywhere(|_| {
+        let (s, r) = unbounded();
+        let (mut sent, mut got) = (0, 0);
+        for (sends, receives) in [(3000, 100), (5000, 7000), (20_000, 20_900), (10, 10), (9000, 9000)] {
+            for _ in 0..sends {
+                s.send(sent).unwrap();
+                sent += 1;
+            }
+            for _ in 0..receives {
+                assert_eq!(r.try_recv(), Ok(got));
+                got += 1;
+            }
+            assert_eq!(r.len(), sent - got);
+        }
+        assert_eq!((sent, r.try_recv()), (got, Err(TryRecvError::Empty)));
+    });
+}

@@ -19,7 +19,8 @@
 //! * **C3** Once closed, always closed; the queues are empty from then on.
 //! * **C4** Every value has one owner: the sender until the operation succeeded, then the ring or the receiver.
 //! * **C5** User code (drop, clone, callbacks) never runs under the lock, and nobody parks under it.
-//! * **C6** `len`, `waiting` and `closed` mirror the state under the lock; they are written under it.
+//! * **C6** `len`, `waiting` and `closed` mirror the state under the lock; they are written under it. `waiting` may carry
+//!   the mark [`TOLD`].
 //!
 //! # Orderings
 //!
@@ -113,6 +114,10 @@ pub enum Step {
     /// Not possible now.
     Wait,
 }
+
+/// In `waiting`: somebody who only looks was told that a value comes. It may try to receive before the value is in the mirrors,
+/// so it must not go by them; the next receive that finds nothing under the lock takes the mark away.
+const TOLD: usize = 1 << (usize::BITS - 1);
 
 /// The part of a channel that does not depend on the type of its values.
 pub struct Header {
@@ -259,6 +264,7 @@ impl Header {
                         return Some(n);
                     }
                     (*n).ok = true;
+                    self.waiting.store(self.waiting.load(Ordering::Relaxed) | TOLD, Ordering::Relaxed);
                     sched::ready((*n).waiter);
                 }
             }
@@ -444,6 +450,10 @@ impl<R: Ring> Core<R> {
             }
             if h.closed.load(Ordering::Relaxed) {
                 return Step::Closed;
+            }
+            let waiting = h.waiting.load(Ordering::Relaxed);
+            if waiting & TOLD != 0 {
+                h.waiting.store(waiting & !TOLD, Ordering::Relaxed);
             }
             Step::Wait
         }

@@ -49,37 +49,55 @@ pub struct TypedRing<T> {
     slots: Box<[MaybeUninit<T>]>,
     head: usize,
     len: usize,
-    limit: Option<usize>,
+    limit: usize,
+    /// With fewer values an unbounded ring gives half of its slots back.
+    shrink_below: usize,
 }
 
 /// First size of an unbounded ring.
 const FIRST: usize = 16;
+/// Up to this size an unbounded ring keeps its slots.
+const KEPT: usize = 1024;
+/// The limit of an unbounded ring.
+const NO_LIMIT: usize = usize::MAX;
 
 impl<T> TypedRing<T> {
     /// A ring for `limit` values; `None` grows without limit.
     pub fn new(limit: Option<usize>) -> TypedRing<T> {
-        TypedRing { slots: slots(limit.unwrap_or(0)), head: 0, len: 0, limit }
+        let (slots, limit) = limit.map_or((slots(0), NO_LIMIT), |limit| (slots(limit), limit));
+        TypedRing { slots, head: 0, len: 0, limit, shrink_below: 0 }
     }
 
     /// Takes all values out, with the slots. The ring that is left takes no more values until it is asked to grow: for
     /// a closed channel.
     pub fn take_all(&mut self) -> TypedRing<T> {
-        let empty = TypedRing { slots: Box::new([]), head: 0, len: 0, limit: self.limit };
+        let empty = TypedRing { slots: Box::new([]), head: 0, len: 0, limit: self.limit, shrink_below: 0 };
         std::mem::replace(self, empty)
     }
 
     #[cold]
     fn grow(&mut self) {
-        let old = self.slots.len();
-        let mut bigger = slots((old * 2).max(FIRST));
-        let first = self.len.min(old - self.head);
-        // SAFETY: R1: the values are in two runs; they move to the front of the new slots.
+        self.resize((self.slots.len() * 2).max(FIRST));
+    }
+
+    /// A queue that was long once does not keep the memory. Half at a time, an eighth in use: each resize is paid for by as
+    /// many sends or receives.
+    #[cold]
+    fn shrink(&mut self) {
+        self.resize(self.slots.len() / 2);
+    }
+
+    fn resize(&mut self, n: usize) {
+        let mut new = slots(n);
+        let first = self.len.min(self.slots.len() - self.head);
+        // SAFETY: R1: the values are in two runs; they move to the front of the new slots, which have room for them.
         unsafe {
-            copy_nonoverlapping(self.slots.as_ptr().add(self.head), bigger.as_mut_ptr(), first);
-            copy_nonoverlapping(self.slots.as_ptr(), bigger.as_mut_ptr().add(first), self.len - first);
+            copy_nonoverlapping(self.slots.as_ptr().add(self.head), new.as_mut_ptr(), first);
+            copy_nonoverlapping(self.slots.as_ptr(), new.as_mut_ptr().add(first), self.len - first);
         }
-        self.slots = bigger;
+        self.slots = new;
         self.head = 0;
+        self.shrink_below = if n > KEPT { n / 8 } else { 0 };
     }
 }
 
@@ -99,7 +117,12 @@ unsafe impl<T> Ring for TypedRing<T> {
 
     #[inline(always)]
     fn cap(&self) -> Option<usize> {
-        self.limit
+        (self.limit != NO_LIMIT).then_some(self.limit)
+    }
+
+    #[inline(always)]
+    fn has_room(&self) -> bool {
+        self.len < self.limit
     }
 
     #[inline(always)]
@@ -125,6 +148,9 @@ unsafe impl<T> Ring for TypedRing<T> {
             self.head = 0;
         }
         self.len -= 1;
+        if self.len < self.shrink_below {
+            self.shrink();
+        }
     }
 
     #[inline(always)]
@@ -135,26 +161,16 @@ unsafe impl<T> Ring for TypedRing<T> {
 }
 
 impl<T> Drop for TypedRing<T> {
+    /// When a destructor panics, the values behind it are leaked: a second panic would end the process.
     fn drop(&mut self) {
-        struct Rest<'a, T>(&'a mut TypedRing<T>);
-        impl<T> Drop for Rest<'_, T> {
-            fn drop(&mut self) {
-                drop_values(self.0);
+        self.shrink_below = 0;
+        while self.len > 0 {
+            let mut v = MaybeUninit::<T>::uninit();
+            // SAFETY: len > 0; the value is ours to drop.
+            unsafe {
+                self.pop(v.as_mut_ptr().cast());
+                v.assume_init_drop();
             }
-        }
-        // A destructor that panics does not keep the others from running.
-        let rest = Rest(self);
-        drop_values(rest.0);
-    }
-}
-
-fn drop_values<T>(ring: &mut TypedRing<T>) {
-    while ring.len > 0 {
-        let mut v = MaybeUninit::<T>::uninit();
-        // SAFETY: len > 0; the value is ours to drop.
-        unsafe {
-            ring.pop(v.as_mut_ptr().cast());
-            v.assume_init_drop();
         }
     }
 }

@@ -23,6 +23,15 @@ const NEVER: i64 = i64::MAX;
 /// Armed, for a time that does not come (T-02).
 const LAST: i64 = NEVER - 1;
 
+/// The heap sees timers of channels in steps of 16 µs, late by one at most, which is less than the kernel's own slack. Timers of one
+/// step fire in the order in which they were armed, and a select arms in random order: so of several that were made one after
+/// the other for the same duration, each has its chance (S-02).
+const GRAIN: i64 = 1 << 14;
+
+fn grain(when: i64) -> i64 {
+    when.saturating_add(GRAIN - 1) & !(GRAIN - 1)
+}
+
 /// A one-shot or periodic timer that makes a channel's values.
 pub struct Source {
     node: TimerNode,
@@ -93,7 +102,7 @@ impl Source {
         self.header.set(h);
         if self.when.get() != NEVER && !self.in_heap.replace(true) {
             // SAFETY: in no heap (S2); disarmed before the channel goes away.
-            unsafe { timers::arm(&self.node, self.when.get(), fire) };
+            unsafe { timers::arm(&self.node, grain(self.when.get()), fire) };
         }
     }
 
@@ -165,7 +174,7 @@ unsafe fn fire(node: *mut TimerNode, _: i64, due: &mut Due) {
         }
         if s.when.get() != NEVER && h.receivers_wait() {
             s.in_heap.set(true);
-            due.rearm.push((node, s.when.get()));
+            due.rearm.push((node, grain(s.when.get())));
         }
         h.lock().unlock();
     }
