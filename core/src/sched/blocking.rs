@@ -5,7 +5,7 @@
 //! pool behind a queue of jobs (crossbeam-channel) that shrinks when idle.
 
 use super::worker::{self, Worker};
-use super::{idle, sys, INJECTOR, IN_HELPER};
+use super::{idle, sys, IN_HELPER};
 use crate::cell::{AtomicUsize, Ordering};
 use crate::errno::Errno;
 use crate::goroutine::{Reason, State};
@@ -71,10 +71,6 @@ pub fn begin() {
     unsafe { (*g).set_state(State::Blocked) };
     w.in_block.store(true, Ordering::Relaxed);
     idle::leave(w);
-    // With a full fence: our permit is free before we look for a searching worker, see `wake_for_the_rest`.
-    if idle::GATE.pushed_outside() && (w.queue.has_work_hint() || !INJECTOR.is_empty()) {
-        idle::wake_one();
-    }
 }
 
 /// The goroutine does not block any more: waits for a permit. From a goroutine.

@@ -8,7 +8,7 @@ use super::gate::{Gate, Looks, Rest, Woken};
 use super::monitor;
 use super::worker::Worker;
 use super::{table, timers, INJECTOR};
-use crate::cell::{AtomicU32, Ordering};
+use crate::cell::{fence, AtomicU32, Ordering};
 use crate::sys;
 
 pub use super::gate::MAX_THREADS;
@@ -86,6 +86,16 @@ pub fn wake_one() {
     }
 }
 
+/// A permit has become free in the hands of somebody who does not look for work any more (an exclusive worker, a section, a
+/// thread that leaves). While it was out, pushers saw that no permit was free and woke nobody.
+pub fn pass_on() {
+    // SeqCst: the permit is free before the look at the queues; pairs with the fence of the pushers.
+    fence(Ordering::SeqCst);
+    if GATE.may_wake() && (!INJECTOR.is_empty() || table::any(|x| x.queue.has_work_hint())) {
+        wake_one();
+    }
+}
+
 /// Something was put into the inbox of `w`: it must run, with a permit as soon as there is one.
 #[cold]
 pub fn wake_worker(w: &'static Worker) {
@@ -122,6 +132,9 @@ impl Looks for Worker {
 /// Sleeps until there may be work. The caller holds a permit, found nothing and is not searching.
 pub fn sleep(w: &'static Worker) -> Slept {
     let Some(rest) = GATE.lie_down(&w.seat, w) else { return Slept::Awake };
+    if w.seat.is_exclusive() {
+        pass_on();
+    }
     if rest.all_idle {
         super::deadlock::check();
     }
@@ -156,6 +169,7 @@ fn doze(w: &'static Worker, deadline: i64) -> sys::Wait {
 /// Gives the permit up at a moment when the thread blocks by declaration.
 pub fn leave(w: &'static Worker) {
     GATE.leave(&w.seat);
+    pass_on();
 }
 
 /// Returns with a permit; waits for one if none is free. Back from a blocking section, or revoked.
@@ -241,6 +255,7 @@ pub fn leave_set(w: &'static Worker) {
     w.served.store(false, Ordering::Relaxed);
     w.attention.take(REVOKED);
     GATE.quit(&w.seat);
+    pass_on();
 }
 
 /// Shutdown: nobody sleeps any more, all loops return. Returns the number of threads left.
