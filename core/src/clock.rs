@@ -2,7 +2,7 @@
 //!
 //! *Where it sits*: layer 3, over the clock of `timers.rs`; called by whatever takes a deadline from a user.
 
-use crate::timers;
+use crate::sched::timers;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 

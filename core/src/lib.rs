@@ -35,6 +35,8 @@ mod queue;
 #[cfg_attr(loom, allow(dead_code))]
 mod rank;
 #[cfg_attr(loom, allow(dead_code))]
+mod reason;
+#[cfg_attr(loom, allow(dead_code))]
 mod rng;
 #[cfg_attr(loom, allow(dead_code))]
 mod sys;
@@ -43,7 +45,7 @@ mod sys;
 mod arch;
 #[cfg(not(loom))]
 mod chan;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
 mod clock;
 #[cfg(not(loom))]
 pub mod context;
@@ -53,8 +55,10 @@ mod cxx;
 mod defer;
 #[cfg(not(loom))]
 mod dump;
-#[cfg(not(loom))]
+#[cfg_attr(loom, allow(dead_code))]
 mod errno;
+#[cfg_attr(loom, allow(dead_code))]
+mod error;
 #[cfg(not(loom))]
 mod go;
 #[cfg(not(loom))]
@@ -69,12 +73,10 @@ mod runtime;
 mod sanitize;
 #[cfg(not(loom))]
 mod sched;
-/// The part of the scheduler that is lock-free and knows no goroutine.
 #[cfg(loom)]
 #[allow(dead_code)]
-mod sched {
-    pub mod gate;
-}
+#[path = "sched/model.rs"]
+mod sched;
 #[cfg(not(loom))]
 mod scope;
 #[cfg(not(loom))]
@@ -83,8 +85,8 @@ mod select;
 mod stack;
 #[cfg(not(loom))]
 mod start;
-#[cfg(not(loom))]
-mod sync;
+#[cfg_attr(loom, allow(dead_code, unused_imports))]
+pub mod sync;
 #[cfg(not(loom))]
 mod time;
 #[cfg(not(loom))]

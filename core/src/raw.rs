@@ -15,6 +15,7 @@ pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
 pub use crate::sched::{goid, in_helper, yield_now};
 pub use crate::select::{Order, Selected};
 pub use crate::sync::waitgroup::RawWaitGroup;
+pub use crate::sync::{RawCond, RawMutex, RawOnce, RawRwMutex, RawSem};
 pub use crate::time::RawTimer as Timer;
 pub use crate::timers::{after as time_in, now, CFn};
 

@@ -30,7 +30,6 @@
 use super::ring::Ring;
 use super::source::Source;
 use crate::cell::{AtomicBool, AtomicUsize, Ordering};
-use crate::errno::Errno;
 use crate::goroutine::Reason;
 use crate::list::List;
 use crate::sched::{self, timers};
@@ -38,59 +37,7 @@ use crate::sys::RawLock;
 use crate::wait::{Node, Outcome, Waiter};
 use std::cell::UnsafeCell;
 
-/// Waits for ever.
-pub const FOREVER: i64 = i64::MAX;
-/// Does not wait.
-pub const NOWAIT: i64 = 0;
-
-/// Why an operation did not happen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Error {
-    /// The channel is closed (for a receive: and drained).
-    Closed,
-    /// The deadline passed first.
-    TimedOut,
-    /// It would have had to wait.
-    WouldBlock,
-    /// The goroutine was cancelled.
-    Cancelled,
-    /// A signal interrupted the host's main goroutine.
-    Interrupted,
-    /// Nothing could ever run again.
-    Deadlock,
-    /// An argument makes no sense.
-    Invalid,
-    /// There is no memory for it.
-    NoMemory,
-    /// The element size does not match the channel.
-    MsgSize,
-    /// The resource is in use.
-    Busy,
-    /// Not allowed from here.
-    Perm,
-    /// The goroutine panicked.
-    Panic,
-    /// The runtime is shut down, or this is a forked child.
-    Shutdown,
-    /// Not supported on this platform.
-    NotSup,
-    /// A configured limit is reached.
-    Limit,
-    /// What the operating system said.
-    Os(Errno),
-}
-
-impl From<Outcome> for Error {
-    fn from(o: Outcome) -> Error {
-        match o {
-            Outcome::Peer => Error::Closed,
-            Outcome::TimedOut => Error::TimedOut,
-            Outcome::Cancelled => Error::Cancelled,
-            Outcome::Interrupted => Error::Interrupted,
-            Outcome::Deadlock => Error::Deadlock,
-        }
-    }
-}
+pub use crate::error::{Error, FOREVER, NOWAIT};
 
 /// What select needs of a channel whose type it does not know.
 pub struct VTable {

@@ -576,6 +576,12 @@ fn nap(word: &AtomicU32, deadline: i64) -> Option<Outcome> {
     }
 }
 
+/// Whether whoever holds a lock may be running at this moment, so that looking again is better than parking.
+#[inline]
+pub fn may_spin() -> bool {
+    idle::GATE.active() > 1 || worker::current().is_none()
+}
+
 /// The running goroutine; null outside.
 #[inline(always)]
 pub fn running() -> *mut G {

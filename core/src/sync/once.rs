@@ -1,0 +1,204 @@
+//! Running something once, with everybody waiting until it has been.
+//!
+//! *Where it sits*: layer 4, called by `lazy`. Rules O-01 to O-04, after Go's `sync.Once`.
+//!
+//! # State
+//!
+//! `state`: new → running → done, or back to new when the run is abandoned. Those who come while it runs wait in a queue.
+//!
+//! # Invariants
+//!
+//! * **O1** One caller at a time is told to run: the one that moved the state from new to running, under the lock.
+//! * **O2** Who is told that it is done comes after the end of the run.
+//! * **O3** Who waits was queued while the state was running; the end of the run claims all of them.
+//!
+//! # Orderings
+//!
+//! Done is stored with Release and read with Acquire: what the run did is visible to whoever it is done for (HB-08).
+
+use super::{ready_all, wait_way, WaitList, Way};
+use crate::cell::{const_new, AtomicU32, Ordering};
+use crate::list::List;
+use crate::reason::Reason;
+use crate::sys::RawLock;
+use crate::wait::Node;
+use std::cell::UnsafeCell;
+
+const NEW: u32 = 0;
+const RUNNING: u32 = 1;
+const DONE: u32 = 2;
+
+/// A once without function: 32 bytes, all zeros is one that has not run.
+#[repr(C)]
+pub struct RawOnce {
+    state: AtomicU32,
+    spare: u32,
+    lock: RawLock,
+    queue: UnsafeCell<WaitList>,
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<RawOnce>() == 32);
+
+// SAFETY: the queue is used under the lock.
+unsafe impl Sync for RawOnce {}
+// SAFETY: nothing in it belongs to a thread.
+unsafe impl Send for RawOnce {}
+
+impl Default for RawOnce {
+    fn default() -> RawOnce {
+        RawOnce::new()
+    }
+}
+
+impl RawOnce {
+    const_new! {
+        /// Has not run.
+        pub const fn new() -> RawOnce {
+            RawOnce {
+                state: AtomicU32::new(NEW),
+                spare: 0,
+                lock: RawLock::new(),
+                queue: UnsafeCell::new(WaitList::new()),
+            }
+        }
+    }
+
+    /// Whether the run has ended.
+    #[inline(always)]
+    pub fn is_done(&self) -> bool {
+        // Acquire: pairs with the Release in `end`.
+        self.state.load(Ordering::Acquire) == DONE
+    }
+
+    /// True: the caller runs it now, and calls [`finish`](RawOnce::finish) or [`abandon`](RawOnce::abandon) afterwards.
+    /// False: it has been run; waits while somebody else is at it, for ever if that is the caller itself (O-04). Not cancelable.
+    #[inline]
+    pub fn begin(&self) -> bool {
+        !self.is_done() && self.begin_slow()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_slow(&self) -> bool {
+        loop {
+            self.lock.lock();
+            match self.state.load(Ordering::Relaxed) {
+                RUNNING => {
+                    // SAFETY: the lock is held and protects the queue; the end of the run claims the node (O3).
+                    unsafe { wait_way(&self.lock, self.queue.get(), Way::plain(Reason::Once), || ()) };
+                    continue;
+                }
+                NEW => self.state.store(RUNNING, Ordering::Relaxed), // read again under the lock only
+                _ => (),
+            }
+            let run = self.state.load(Ordering::Relaxed) == RUNNING;
+            // SAFETY: we hold it.
+            unsafe { self.lock.unlock() };
+            return run;
+        }
+    }
+
+    /// The run has ended: everybody goes on.
+    pub fn finish(&self) {
+        self.end(DONE);
+    }
+
+    /// The run has come to nothing: the next caller runs, or one of those who wait.
+    pub fn abandon(&self) {
+        self.end(NEW);
+    }
+
+    fn end(&self, state: u32) {
+        self.lock.lock();
+        // Release: pairs with the Acquire in `is_done`.
+        self.state.store(state, Ordering::Release);
+        let mut claimed: List<Node> = List::new();
+        // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied. Nothing of self is used after
+        // the unlock.
+        unsafe {
+            loop {
+                let node = (*self.queue.get()).claim_first();
+                if node.is_null() {
+                    break;
+                }
+                claimed.push_back(node);
+            }
+            self.lock.unlock();
+            ready_all(claimed);
+        }
+    }
+
+    /// Calls `f` if nobody has done so before, and returns when the one call has ended. If `f` panics or calls `goexit`, that
+    /// counts as done (O-02, O-03). Not cancelable.
+    #[inline]
+    pub fn call(&self, f: impl FnOnce()) {
+        if self.begin() {
+            let finish = Finish(self);
+            f();
+            drop(finish);
+        }
+    }
+}
+
+struct Finish<'a>(&'a RawOnce);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
+}
+
+/// Runs a function once.
+///
+/// As `std::sync::Once`, but a panic poisons nothing: it goes to the caller whose function ran, counts as having run, and
+/// everybody else goes on (O-02).
+///
+/// ```
+/// use zokor::sync::Once;
+/// static START: Once = Once::new();
+/// let mut n = 0;
+/// for _ in 0..3 {
+///     START.call_once(|| n += 1);
+/// }
+/// assert_eq!(n, 1);
+/// assert!(START.is_completed());
+/// ```
+#[derive(Default)]
+pub struct Once {
+    raw: RawOnce,
+}
+
+impl Once {
+    const_new! {
+        /// Has not run.
+        pub const fn new() -> Once {
+            Once { raw: RawOnce::new() }
+        }
+    }
+
+    /// Runs `f` if nothing has run before, else waits until that has ended. Calling it from inside `f` waits for ever.
+    /// Not cancelable.
+    ///
+    /// # Panics
+    /// With what `f` panics with.
+    #[inline]
+    pub fn call_once(&self, f: impl FnOnce()) {
+        self.raw.call(f);
+    }
+
+    /// Whether something has run to its end.
+    #[inline]
+    pub fn is_completed(&self) -> bool {
+        self.raw.is_done()
+    }
+}
+
+impl std::fmt::Debug for Once {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Once").field("completed", &self.is_completed()).finish()
+    }
+}
+
+#[cfg(all(test, loom))]
+mod tests;
