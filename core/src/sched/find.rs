@@ -324,9 +324,12 @@ struct Seen {
 }
 
 impl Seen {
-    /// Whether `v` has had its single goroutine for long without switching. The time it spends on waking others, the thread that
+    /// Whether `v` has had its single goroutine for long without switching, or may not run it. The time it spends on waking others, the thread that
     /// searches here perhaps, does not count.
     fn leaves_it(&mut self, at: usize, v: &Worker, pass: u32) -> bool {
+        if !v.seat.is_permitted() {
+            return true; // it cannot run anything now
+        }
         let (switches, wakes) = (v.stats.switches.load(Ordering::Relaxed), v.wakes.load(Ordering::Relaxed));
         let Some(mark) = self.marks.get_mut(at) else { return pass >= PASSES };
         if mark.2 == 0 {

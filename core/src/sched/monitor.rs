@@ -82,7 +82,7 @@ fn run() {
     let mut seen: Vec<Seen> = Vec::new();
     let mut ticks = 0u32;
     while !STOP.load(Ordering::Relaxed) {
-        if idle::GATE.active() == 0 {
+        if all_quiet() {
             rest(&mut seen);
             continue;
         }
@@ -97,6 +97,11 @@ fn run() {
     }
 }
 
+/// Nobody runs with a permit and nothing lies in a queue, not even in that of a worker that blocks its thread.
+fn all_quiet() -> bool {
+    idle::GATE.active() == 0 && INJECTOR.is_empty() && !table::any(|w| w.queue.has_work_hint())
+}
+
 /// All is idle: sleeps until a worker becomes active.
 fn rest(seen: &mut Vec<Seen>) {
     if WORD.swap(RESTING, Ordering::Relaxed) == 2 {
@@ -104,7 +109,7 @@ fn rest(seen: &mut Vec<Seen>) {
     }
     // SeqCst: RESTING before the look at the number of active workers; pairs with the fence in `work_began`.
     fence(Ordering::SeqCst);
-    if idle::GATE.active() != 0 {
+    if !all_quiet() {
         WORD.store(RUNNING, Ordering::Relaxed);
         return;
     }
