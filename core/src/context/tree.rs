@@ -11,7 +11,8 @@
 //! # Invariants
 //!
 //! - **X1** The first end wins: `err` and the cause are written once, under the lock.
-//! - **X2** The done channels are closed before `err` is stored: whoever sees an error finds them closed.
+//! - **X2** The done channels are closed before `err` is stored: whoever sees an error finds them closed. Before they are
+//!   closed `err` says that an end is under way, and who asks then waits for it: whoever sees them closed finds the error.
 //! - **X3** A live node is registered with its parent, if that can end; an ended one is not, and holds no children, no bound
 //!   goroutines and no timer.
 //! - **X4** A bound goroutine's wait is ended by a claim under the node's lock. The goroutine leaves the list under the same
@@ -35,7 +36,7 @@ use crate::wait::Outcome;
 use core::ffi::c_void;
 use std::collections::HashMap;
 use std::mem::offset_of;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// How a context ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +64,9 @@ impl End {
         }
     }
 }
+
+/// In place of an end while it is under way, under the node's lock.
+const ENDING: u8 = 3;
 
 /// Why a context ended, as given by who ended it.
 #[derive(Clone, Debug)]
@@ -98,6 +102,8 @@ pub struct Ctx {
     err: AtomicU8,
     timer: TimerNode,
     state: sys::Mutex<State>,
+    /// What the C face keeps with the node.
+    face: OnceLock<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 struct State {
@@ -160,6 +166,7 @@ impl Ctx {
             err: AtomicU8::new(0),
             timer: TimerNode::new(),
             state: sys::Mutex::new(Rank::Context, state),
+            face: OnceLock::new(),
         });
         if let Some(p) = parent.filter(|_| attached) {
             x.join_parent(&p);
@@ -204,10 +211,21 @@ impl Ctx {
         (&raw const *self).addr()
     }
 
-    /// How it ended; `None` while it is live.
+    /// How it ended; `None` while it is live. Whoever has seen a channel closed by the end sees the end here.
     #[inline]
     pub fn err(&self) -> Option<End> {
         // Acquire: pairs with the Release in `end`: the closed channels and the cause are visible.
+        match self.err.load(Ordering::Acquire) {
+            ENDING => self.err_of_ending(),
+            n => End::from_u8(n),
+        }
+    }
+
+    /// Waits for the end that is under way.
+    #[cold]
+    fn err_of_ending(&self) -> Option<End> {
+        drop(self.state.lock());
+        // Acquire: as in `err`; the lock orders it as well.
         End::from_u8(self.err.load(Ordering::Acquire))
     }
 
@@ -230,6 +248,12 @@ impl Ctx {
             }
             x = x.parent.as_deref()?;
         }
+    }
+
+    /// What a face keeps with the node, for as long as the node lives; made when first asked for. There is room for one type:
+    /// `None` if another one is there.
+    pub fn face<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.face.get_or_init(|| Box::new(make())).downcast_ref()
     }
 
     /// The channel that is closed when the context ends. Made when first asked for, the same every time.
@@ -263,6 +287,8 @@ impl Ctx {
                 return false; // X1
             }
             s.cause = cause.clone();
+            // Before the channels are closed; their locks order it for those who see them closed.
+            self.err.store(ENDING, Ordering::Relaxed);
             if let Some(c) = &s.done {
                 c.header().close(); // X2
             }
@@ -371,7 +397,9 @@ impl Ctx {
 
 impl Binding for Ctx {
     fn ended(&self) -> Option<Outcome> {
-        self.err().map(End::outcome)
+        // Acquire: as in `err`, but without waiting: this is asked under the locks of channels. An end that is under way
+        // claims the goroutine that asks, once it has stored itself (see Orderings).
+        End::from_u8(self.err.load(Ordering::Acquire)).map(End::outcome)
     }
 
     fn bind(&self, g: *mut G) {
