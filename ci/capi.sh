@@ -72,7 +72,7 @@ tests() {
     shift 2
     for name in "$@"; do
         log=$out/$name.log
-        if ! ZT_WORKERS=$workers LD_LIBRARY_PATH=$libs timeout 300 "$out/$name" >"$log" 2>&1; then
+        if ! ZT_WORKERS=$workers LD_LIBRARY_PATH=$libs timeout 120 "$out/$name" >"$log" 2>&1; then
             failed=$((failed + 1))
             printf 'FAILED: %s, %s workers, %s\n' "$name" "$workers" "$(basename "$libs")"
             head -c 20000 "$log"

@@ -141,7 +141,8 @@ ZK_API int zk_sleep(zk_duration d);  /* Waits for at least d; d <= 0 returns at 
 /* ---- runtime --------------------------------------------------------------------------------- */
 
 typedef struct zk_chan zk_chan;    /* A channel. */
-typedef struct zk_ctx zk_ctx;      /* A context. */
+typedef struct zk_ctx zk_ctx;  /* A context: a deadline, a way to cancel, values; a tree of them. */
+typedef struct zk_group zk_group;  /* Goroutines that finish together. */
 typedef struct zk_timer zk_timer;  /* A timer. */
 
 /* Where the library takes its memory from. Both functions are called from any thread and from
@@ -335,14 +336,16 @@ ZK_API zk_timer *zk_timer_new(zk_duration first, zk_duration period) ZK_OWNED;
 /* A timer that runs fn(arg) in a new goroutine. NULL: no fn, or no memory. [any] */
 ZK_API zk_timer *zk_timer_func(zk_duration first, zk_fn fn, void *arg) ZK_OWNED;
 
-/* The timer's channel, borrowed; NULL for zk_timer_func. [any] */
+/* The timer's channel, borrowed; NULL for zk_timer_func. [any]
+ * ZK_EPERM: what sending on it, or closing it, gives. */
 ZK_API zk_chan *zk_timer_chan(zk_timer *t);
 
 /* 1: no tick will be received (it was armed, or expired but unread). 0: the tick was received,
  * the callback started, or it was stopped before. [any] */
 ZK_API int zk_timer_stop(zk_timer *t);
 
-/* Same result; keeps the period; no tick from before is received afterwards. [any] */
+/* Same result; keeps the period; no tick from before is received afterwards. [any]
+ * ZK_EINVAL for a handle of zk_ctx_after, which has no time. */
 ZK_API int zk_timer_reset(zk_timer *t, zk_duration first);
 
 /* Gives the timer back and stops it. A channel taken with zk_chan_ref stays valid. [any] */
@@ -366,6 +369,75 @@ ZK_API int zk_wg_wait(zk_wg *wg, zk_time deadline);  /* Waits until the counter 
  * ends. [any]
  * On an error the counter is as before. */
 ZK_API int zk_wg_go(zk_wg *wg, zk_fn fn, void *arg);
+
+/* ---- context and groups ---------------------------------------------------------------------- */
+
+/* A context that ends with its parent, by zk_ctx_cancel, or at deadline, whichever comes first.
+ * parent NULL: a root. [any]
+ * A deadline in the past: it has ended, with ZK_ETIMEDOUT. NULL: no memory, or parent is none. */
+ZK_API zk_ctx *zk_ctx_new(zk_ctx *parent, zk_time deadline) ZK_OWNED;
+
+/* The same without a deadline of its own, and with a value for key, which is compared as an
+ * address. [any]
+ * drop (may be NULL) gets the value when the context goes, in whichever goroutine or thread lets
+ * go of it last. On NULL the value is still the caller's. */
+ZK_API zk_ctx *zk_ctx_with_value(zk_ctx *parent, const void *key, void *value, zk_fn drop) ZK_OWNED;
+ZK_API zk_ctx *zk_ctx_ref(zk_ctx *x);  /* One more reference; returns x. [any] */
+ZK_API void zk_ctx_unref(zk_ctx *x);  /* Gives a reference back; does not cancel. [any] */
+
+/* Its parent's values, not its end: a context for what has to go on. NULL: parent is none. [any] */
+ZK_API zk_ctx *zk_ctx_detach(zk_ctx *parent) ZK_OWNED;
+
+/* Ends x and all below it, before it returns; idempotent. cause 0: ZK_ECANCELED. [any] */
+ZK_API void zk_ctx_cancel(zk_ctx *x, int cause);
+
+/* 0 while live, else the cause; what a bound call returns is ZK_ECANCELED or ZK_ETIMEDOUT
+ * whatever the cause. [any] */
+ZK_API int zk_ctx_err(const zk_ctx *x);
+
+/* A channel that is closed when x ends, borrowed. NULL: no memory. [any] */
+ZK_API zk_chan *zk_ctx_done(zk_ctx *x);
+
+/* When x ends at the latest; ZK_FOREVER: no deadline. [any] */
+ZK_API zk_time zk_ctx_deadline(const zk_ctx *x);
+
+/* The innermost value for key; NULL without one. [any] */
+ZK_API void *zk_ctx_value(const zk_ctx *x, const void *key);
+
+/* Runs fn(arg) in a new goroutine once x is done; returns a handle for zk_timer_stop and
+ * zk_timer_unref, which take it back. [any] */
+ZK_API zk_timer *zk_ctx_after(zk_ctx *x, zk_fn fn, void *arg) ZK_OWNED;
+
+/* The context that the goroutine which calls was started with, borrowed; NULL when unbound.
+ * [any] */
+ZK_API zk_ctx *zk_goctx(void);
+
+/* A group whose context is a child of parent (NULL: a root); at most limit members run at once
+ * (0: any number). [any]
+ * The first non-zero result cancels the group's context with that cause (the rest see
+ * ZK_ECANCELED) and is what wait returns. NULL: parent is no context. */
+ZK_API zk_group *zk_group_new(zk_ctx *parent, uint32_t limit) ZK_OWNED;
+
+/* The context its members are bound to, borrowed. [any] */
+ZK_API zk_ctx *zk_group_ctx(zk_group *g);
+
+/* Starts fn(arg) as a member, bound to the group's context; waits while the group is at its
+ * limit. [any] */
+ZK_API int zk_group_go(zk_group *g, zk_int_fn fn, void *arg);
+
+/* The same with a deadline for that wait. On an error fn does not run. [any] */
+ZK_API int zk_group_go_until(zk_group *g, zk_int_fn fn, void *arg, zk_time deadline);
+
+/* Waits for all members, then ends the group's context. The first non-zero result of a member,
+ * else 0. [any] */
+ZK_API int zk_group_wait(zk_group *g);
+
+/* The same with a deadline: ZK_ETIMEDOUT or ZK_EAGAIN when members are left. [any] */
+ZK_API int zk_group_wait_until(zk_group *g, zk_time deadline);
+
+/* Cancels the group's context, waits for its members whatever the caller is bound to, and gives
+ * the group back. [any] */
+ZK_API void zk_group_unref(zk_group *g);
 
 /* ---- blocking code --------------------------------------------------------------------------- */
 

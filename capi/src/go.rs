@@ -9,6 +9,7 @@ use std::ptr;
 
 use zokor::raw::{self, Error, GoOpts, Mobility};
 
+use crate::ctx;
 use crate::handle::zk_ctx;
 use crate::result::{code, misuse};
 use crate::runtime::{self, zk_fn};
@@ -104,10 +105,11 @@ pub unsafe extern "C" fn zk_go_with(opts: *const zk_go_opts, r#fn: zk_fn, arg: *
         Err(e) => return code(e),
     };
     let Some(f) = r#fn else { return code(Error::Invalid) };
-    // No function here makes a context, so whatever this points to is not one.
-    if opts.flags & !(PINNED | EXCLUSIVE) != 0 || !opts.ctx.is_null() {
+    if opts.flags & !(PINNED | EXCLUSIVE) != 0 {
         return code(Error::Invalid);
     }
+    // SAFETY: H1.
+    let Ok(ctx) = (unsafe { ctx::optional(opts.ctx) }) else { return code(Error::Invalid) };
     // SAFETY: H2: a string for the length of the call.
     let name = (!opts.name.is_null()).then(|| unsafe { CStr::from_ptr(opts.name) }.to_string_lossy());
     let opts = GoOpts {
@@ -116,6 +118,7 @@ pub unsafe extern "C" fn zk_go_with(opts: *const zk_go_opts, r#fn: zk_fn, arg: *
         mobility: if opts.flags & PINNED == 0 { Mobility::Migrating } else { Mobility::Pinned },
         exclusive: opts.flags & EXCLUSIVE != 0,
         on_exit: opts.on_exit,
+        ctx: ctx.as_ref(),
         ..GoOpts::default()
     };
     // SAFETY: the caller's word.

@@ -14,7 +14,7 @@
 use std::ptr;
 use std::sync::Arc;
 
-use zokor::raw::{ByteChan, Timer};
+use zokor::raw::{ByteChan, Ctx, RawGroup, Timer};
 
 /// What the tag of a freed block reads as, until the memory is used again.
 const DEAD: u64 = u64::from_le_bytes(*b"zk-freed");
@@ -24,6 +24,13 @@ const DEAD: u64 = u64::from_le_bytes(*b"zk-freed");
 pub(crate) struct Block<T> {
     tag: u64,
     object: T,
+}
+
+impl<T> Block<T> {
+    /// A block for a handle of type `H` that is kept elsewhere than in an `Arc` of its own.
+    pub(crate) fn new<H: Handle<Object = T>>(object: T) -> Block<T> {
+        Block { tag: H::TAG, object }
+    }
 }
 
 impl<T> Drop for Block<T> {
@@ -47,8 +54,10 @@ pub(crate) unsafe trait Handle {
 
 /// A channel.
 pub struct zk_chan;
-/// A context.
+/// A context: a deadline, a way to cancel, values; a tree of them.
 pub struct zk_ctx;
+/// Goroutines that finish together.
+pub struct zk_group;
 /// A timer.
 pub struct zk_timer;
 
@@ -58,23 +67,58 @@ unsafe impl Handle for zk_chan {
     const TAG: u64 = u64::from_le_bytes(*b"zk-chan.");
 }
 
-/// A timer and the handle of its channel, which C borrows from it.
-pub(crate) struct TimerObject {
-    pub(crate) timer: Arc<Timer>,
-    /// One reference, given back with the timer; null for a timer that calls a function.
-    pub(crate) chan: *mut zk_chan,
-}
+/// A reference to a channel's handle that an object holds for C to borrow. Null inside: there is none.
+pub(crate) struct Lent(*mut zk_chan);
 
 // SAFETY: the pointer is a counted reference to a block whose object is Send and Sync (B1).
-unsafe impl Send for TimerObject {}
+unsafe impl Send for Lent {}
 // SAFETY: as above.
-unsafe impl Sync for TimerObject {}
+unsafe impl Sync for Lent {}
 
-impl Drop for TimerObject {
+impl Lent {
+    pub(crate) fn new(chan: Option<&Arc<ByteChan>>) -> Lent {
+        Lent(chan.map_or(ptr::null_mut(), |chan| into_c(Arc::clone(chan))))
+    }
+
+    pub(crate) fn get(&self) -> *mut zk_chan {
+        self.0
+    }
+}
+
+impl Drop for Lent {
     fn drop(&mut self) {
         // SAFETY: the reference this object has held since it was made.
-        unsafe { release(self.chan) };
+        unsafe { release(self.0) };
     }
+}
+
+/// What `zk_timer_stop` can stop.
+pub(crate) enum TimerObject {
+    /// A timer and its channel, if it has one.
+    Timer(Arc<Timer>, Lent),
+    /// A function that runs when a context ends; the number takes it back, and there is none once it runs.
+    After(Arc<Ctx>, Option<u64>),
+}
+
+/// The node a handle of a context stands for. The handle is part of what the node keeps for this face, so it lives as long as
+/// the node; C's references are references to the node.
+pub(crate) struct Node(pub(crate) *const Ctx);
+
+// SAFETY: the node is Send and Sync, and lives as long as this (see above).
+unsafe impl Send for Node {}
+// SAFETY: as above.
+unsafe impl Sync for Node {}
+
+// SAFETY: the tags of this file are pairwise different.
+unsafe impl Handle for zk_ctx {
+    type Object = Node;
+    const TAG: u64 = u64::from_le_bytes(*b"zk-ctx..");
+}
+
+// SAFETY: the tags of this file are pairwise different.
+unsafe impl Handle for zk_group {
+    type Object = Arc<RawGroup>;
+    const TAG: u64 = u64::from_le_bytes(*b"zk-group");
 }
 
 // SAFETY: the tags of this file are pairwise different.

@@ -17,7 +17,9 @@
 mod alloc;
 mod blocking;
 mod chan;
+mod ctx;
 mod go;
+mod group;
 mod handle;
 mod oserror;
 #[cfg(feature = "probe")]

@@ -4,11 +4,10 @@
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
-use std::sync::Arc;
 
 use zokor::raw::{Error, Timer};
 
-use crate::handle::{self, zk_chan, zk_timer, TimerObject};
+use crate::handle::{self, zk_chan, zk_timer, Lent, TimerObject};
 use crate::result::code;
 use crate::runtime::{self, zk_fn};
 use crate::time::zk_duration;
@@ -25,8 +24,8 @@ pub extern "C" fn zk_timer_new(first: zk_duration, period: zk_duration) -> *mut 
         return ptr::null_mut();
     }
     let Ok(timer) = Timer::new(first, period) else { return ptr::null_mut() };
-    let chan = timer.chan().map_or(ptr::null_mut(), |chan| handle::into_c(Arc::clone(chan)));
-    handle::into_c(TimerObject { timer, chan })
+    let chan = Lent::new(timer.chan());
+    handle::into_c(TimerObject::Timer(timer, chan))
 }
 
 /// A timer that runs fn(arg) in a new goroutine. NULL: no fn, or no memory. `[any]`
@@ -41,17 +40,29 @@ pub unsafe extern "C" fn zk_timer_func(first: zk_duration, r#fn: zk_fn, arg: *mu
     runtime::ready();
     // SAFETY: the caller's word.
     let Ok(timer) = (unsafe { Timer::func(first, f, arg) }) else { return ptr::null_mut() };
-    handle::into_c(TimerObject { timer, chan: ptr::null_mut() })
+    handle::into_c(TimerObject::Timer(timer, Lent::new(None)))
 }
 
 /// The timer's channel, borrowed; NULL for zk_timer_func. `[any]`
+///
+/// ZK_EPERM: what sending on it, or closing it, gives.
 ///
 /// # Safety
 /// H1.
 #[no_mangle]
 pub unsafe extern "C" fn zk_timer_chan(t: *mut zk_timer) -> *mut zk_chan {
     // SAFETY: H1.
-    unsafe { handle::borrow(t) }.map_or(ptr::null_mut(), |object| object.chan)
+    match unsafe { handle::borrow(t) } {
+        Some(TimerObject::Timer(_, chan)) => chan.get(),
+        _ => ptr::null_mut(),
+    }
+}
+
+fn stop(object: &TimerObject) -> bool {
+    match object {
+        TimerObject::Timer(timer, _) => timer.stop(),
+        TimerObject::After(ctx, hook) => hook.is_some_and(|n| ctx.take_back(n)),
+    }
 }
 
 /// 1: no tick will be received (it was armed, or expired but unread). 0: the tick was received, the callback started,
@@ -62,17 +73,22 @@ pub unsafe extern "C" fn zk_timer_chan(t: *mut zk_timer) -> *mut zk_chan {
 #[no_mangle]
 pub unsafe extern "C" fn zk_timer_stop(t: *mut zk_timer) -> c_int {
     // SAFETY: H1.
-    unsafe { handle::borrow(t) }.map_or_else(|| code(Error::Invalid), |object| object.timer.stop().into())
+    unsafe { handle::borrow(t) }.map_or_else(|| code(Error::Invalid), |object| stop(object).into())
 }
 
 /// Same result; keeps the period; no tick from before is received afterwards. `[any]`
+///
+/// ZK_EINVAL for a handle of zk_ctx_after, which has no time.
 ///
 /// # Safety
 /// H1.
 #[no_mangle]
 pub unsafe extern "C" fn zk_timer_reset(t: *mut zk_timer, first: zk_duration) -> c_int {
     // SAFETY: H1.
-    unsafe { handle::borrow(t) }.map_or_else(|| code(Error::Invalid), |object| object.timer.reset(first).into())
+    match unsafe { handle::borrow(t) } {
+        Some(TimerObject::Timer(timer, _)) => timer.reset(first).into(),
+        _ => code(Error::Invalid),
+    }
 }
 
 /// Gives the timer back and stops it. A channel taken with zk_chan_ref stays valid. `[any]`
@@ -83,7 +99,7 @@ pub unsafe extern "C" fn zk_timer_reset(t: *mut zk_timer, first: zk_duration) ->
 pub unsafe extern "C" fn zk_timer_unref(t: *mut zk_timer) {
     // SAFETY: H1.
     if let Some(object) = unsafe { handle::borrow(t) } {
-        object.timer.stop();
+        stop(object);
     }
     // SAFETY: H1 and the caller's word.
     unsafe { handle::release(t) };

@@ -34,6 +34,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "select", name: "select", modules: &["select"] },
     Section { title: "timers", name: "timer", modules: &["timer"] },
     Section { title: "sync: zeroed storage is ready to use", name: "sync", modules: &["sync"] },
+    Section { title: "context and groups", name: "ctx", modules: &["ctx", "group"] },
     Section { title: "blocking code", name: "blocking", modules: &["blocking"] },
     Section { title: "looking inside", name: "stats", modules: &["stats"] },
 ];

@@ -1,0 +1,412 @@
+/* Contexts and groups: rules and E-01 to E-04 as far as C can see them, and goroutines bound to a context. */
+#include "zktest.h"
+
+static zk_ctx *context(zk_ctx *parent, zk_time deadline) {
+  zk_ctx *x = zk_ctx_new(parent, deadline);
+  CHECK(x != NULL);
+  return x;
+}
+
+static void no_context_is_an_error(void) {
+  uint64_t zeroes[8] = { 0 };
+  zk_ctx *foreign[] = { NULL, (zk_ctx *)(void *)zeroes, (zk_ctx *)((char *)(void *)zeroes + 1) };
+  for (int i = 0; i < 3; i++) {
+    zk_ctx *x = foreign[i];
+    EQ(zk_ctx_err(x), ZK_EINVAL);
+    CHECK(zk_ctx_done(x) == NULL);
+    EQ(zk_ctx_deadline(x), ZK_FOREVER);
+    CHECK(zk_ctx_value(x, zeroes) == NULL);
+    CHECK(zk_ctx_ref(x) == NULL);
+    CHECK(zk_ctx_detach(x) == NULL);
+    CHECK(zk_ctx_after(x, (zk_fn)free, NULL) == NULL);
+    zk_ctx_cancel(x, 0);
+    zk_ctx_unref(x);
+  }
+  CHECK(zk_ctx_new(foreign[1], ZK_FOREVER) == NULL);
+  CHECK(zk_ctx_with_value(foreign[1], zeroes, NULL, NULL) == NULL);
+  CHECK(zk_ctx_with_value(NULL, NULL, zeroes, NULL) == NULL);
+  CHECK(zk_group_new(foreign[1], 0) == NULL);
+  EQ(zk_group_wait(NULL), ZK_EINVAL);
+  EQ(zk_group_wait_until((zk_group *)(void *)zeroes, ZK_NOWAIT), ZK_EINVAL);
+  EQ(zk_group_go(NULL, NULL, NULL), ZK_EINVAL);
+  CHECK(zk_group_ctx(NULL) == NULL);
+  zk_group_unref(NULL);
+  CHECK(zk_goctx() == NULL);
+}
+
+static void x02_x04_cancel_reaches_everything_below(void) {
+  zk_ctx *root = context(NULL, ZK_FOREVER), *a = context(root, ZK_FOREVER), *b = context(a, ZK_FOREVER), *c = context(a, ZK_FOREVER);
+  zk_chan *done = zk_ctx_done(b);
+  EQ(zk_ctx_err(b), 0);
+  EQ(zk_chan_recv(done, NULL, 0, ZK_NOWAIT), ZK_EAGAIN);
+  zk_ctx_cancel(a, 0);
+  EQ(zk_ctx_err(root), 0);
+  zk_ctx *ended[] = { a, b, c };
+  for (int i = 0; i < 3; i++) {
+    EQ(zk_ctx_err(ended[i]), ZK_ECANCELED);
+    EQ(zk_chan_recv(zk_ctx_done(ended[i]), NULL, 0, ZK_NOWAIT), ZK_ECLOSED);
+    zk_ctx_unref(ended[i]);
+  }
+  zk_ctx_unref(root);
+}
+
+static void x05_x07_the_first_cause_stays(void) {
+  zk_ctx *x = context(NULL, ZK_FOREVER), *child = context(x, ZK_FOREVER), *own = context(x, ZK_FOREVER);
+  zk_ctx_cancel(own, 7);
+  EQ(zk_ctx_err(x), 0);
+  zk_ctx_cancel(x, -EPIPE);
+  zk_ctx_cancel(x, 0);
+  zk_ctx_cancel(x, 99);
+  EQ(zk_ctx_err(x), -EPIPE);
+  EQ(zk_ctx_err(child), -EPIPE);
+  EQ(zk_ctx_err(own), 7);
+  zk_ctx_unref(x);
+  zk_ctx_unref(child);
+  zk_ctx_unref(own);
+}
+
+static void x09_x10_x11_deadlines(void) {
+  zk_time soon = zk_in(3 * ZK_MS), late = zk_in(ZK_MIN);
+  zk_ctx *x = context(NULL, late), *y = context(x, zk_in(2 * ZK_MIN)), *z = context(x, soon), *past = context(x, zk_in(-1));
+  EQ(zk_ctx_deadline(x), late);
+  EQ(zk_ctx_deadline(y), late);
+  EQ(zk_ctx_deadline(z), soon);
+  EQ(zk_ctx_err(past), ZK_ETIMEDOUT);
+  EQ(zk_chan_recv(zk_ctx_done(z), NULL, 0, zk_in(ZT_LIMIT)), ZK_ECLOSED);
+  CHECK(zk_now() >= soon);
+  EQ(zk_ctx_err(z), ZK_ETIMEDOUT);
+  EQ(zk_ctx_err(x), 0);
+  zk_ctx_unref(x);
+  zk_ctx_unref(y);
+  zk_ctx_unref(z);
+  zk_ctx_unref(past);
+}
+
+static void x12_a_child_of_an_ended_parent_has_ended(void) {
+  zk_ctx *x = context(NULL, ZK_FOREVER);
+  zk_ctx_cancel(x, 5);
+  zk_ctx *child = context(x, zk_in(ZK_SEC));
+  EQ(zk_ctx_err(child), 5);
+  zk_ctx_unref(child);
+  zk_ctx_unref(x);
+}
+
+static int dropped;
+static void count_drop(void *value) { dropped += *(int *)value; }
+
+static void x13_x14_values_go_along(void) {
+  static const char k1 = 0, k2 = 0;
+  int one = 1, two = 2, three = 3;
+  dropped = 0;
+  zk_ctx *a = zk_ctx_with_value(NULL, &k1, &one, count_drop), *b = zk_ctx_with_value(a, &k2, &two, count_drop);
+  zk_ctx *c = zk_ctx_with_value(b, &k1, &three, count_drop), *d = context(c, ZK_FOREVER), *free_one = zk_ctx_detach(d);
+  CHECK(zk_ctx_value(d, &k1) == &three && zk_ctx_value(d, &k2) == &two && zk_ctx_value(b, &k1) == &one);
+  CHECK(zk_ctx_value(a, &k2) == NULL);
+  zk_ctx_cancel(a, 0);
+  EQ(zk_ctx_err(d), ZK_ECANCELED);
+  EQ(zk_ctx_err(free_one), 0);
+  EQ(zk_ctx_deadline(free_one), ZK_FOREVER);
+  CHECK(zk_ctx_value(free_one, &k1) == &three);
+  zk_ctx_unref(a);
+  zk_ctx_unref(b);
+  zk_ctx_unref(c);
+  zk_ctx_unref(d);
+  EQ(dropped, 0); /* the detached one still sees them */
+  zk_ctx_unref(free_one);
+  EQ(dropped, 6);
+}
+
+static void count_up(void *arg) { INC((int *)arg); }
+static void x15_after(void) {
+  int runs = 0;
+  zk_ctx *x = context(NULL, ZK_FOREVER);
+  zk_timer *kept = zk_ctx_after(x, count_up, &runs), *stopped = zk_ctx_after(x, count_up, &runs);
+  CHECK(kept && stopped);
+  CHECK(zk_timer_chan(kept) == NULL);
+  EQ(zk_timer_reset(kept, 1), ZK_EINVAL);
+  EQ(zk_timer_stop(stopped), 1);
+  EQ(zk_timer_stop(stopped), 0);
+  zk_ctx_cancel(x, 0);
+  UNTIL(GET(&runs) == 1);
+  EQ(zk_timer_stop(kept), 0);
+  zk_timer *late = zk_ctx_after(x, count_up, &runs); /* at once: it has ended */
+  UNTIL(GET(&runs) == 2);
+  EQ(zk_timer_stop(late), 0);
+  zk_timer_unref(kept);
+  zk_timer_unref(stopped);
+  zk_timer_unref(late);
+  zk_ctx_unref(x);
+}
+
+static void x17_ended_children_are_let_go(void) {
+  static const char key = 0;
+  int one = 1;
+  zk_ctx *x = context(NULL, ZK_FOREVER);
+  dropped = 0;
+  for (int i = 0; i < 10000; i++) {
+    zk_ctx *v = zk_ctx_with_value(x, &key, &one, count_drop), *child = context(v, zk_in(ZK_MIN));
+    zk_ctx_cancel(v, 0);
+    zk_ctx_unref(child);
+    zk_ctx_unref(v);
+    EQ(dropped, i + 1);
+  }
+  zk_ctx_unref(x);
+}
+
+static void x18_done_is_one_channel_and_references_count(void) {
+  zk_ctx *x = context(NULL, ZK_FOREVER);
+  zk_chan *done = zk_ctx_done(x);
+  CHECK(done != NULL && zk_ctx_done(x) == done);
+  CHECK(zk_ctx_ref(x) == x);
+  zk_ctx_unref(x);
+  EQ(zk_ctx_err(x), 0);
+  zk_chan_ref(done);
+  zk_ctx_cancel(x, 0);
+  zk_ctx_unref(x);
+  EQ(zk_chan_recv(done, NULL, 0, ZK_NOWAIT), ZK_ECLOSED); /* a channel of one's own outlives the context */
+  zk_chan_unref(done);
+}
+
+/* ---- goroutines bound to a context */
+
+typedef struct bound {
+  zk_ctx *ctx;
+  zk_chan *empty, *full;
+  zk_wg wg;
+  int which, result, done;
+  int v;
+} bound;
+
+static void wait_bound(void *arg) {
+  bound *b = (bound *)arg;
+  int v = 1;
+  zk_case k = RECV(b->empty, &v);
+  CHECK(zk_goctx() == b->ctx);
+  switch (b->which) {
+  case 0: b->result = zk_chan_recv(b->empty, &v, sizeof v, ZK_FOREVER); break;
+  case 1: b->result = zk_chan_send(b->full, &v, sizeof v, ZK_FOREVER); break;
+  case 2: b->result = zk_select(&k, 1, ZK_FOREVER); break;
+  case 3: b->result = zk_sleep(ZK_MIN); break;
+  case 4: b->result = zk_wg_wait(&b->wg, ZK_FOREVER); break;
+  default: b->result = zk_select(NULL, 0, ZK_FOREVER); break;
+  }
+  b->v = v;
+  INC(&b->done);
+}
+static const char *const reasons[] = { "chan receive", "chan send", "select", "sleep", "wait group", "select (no cases)" };
+
+static void start_bound(bound *b, zk_ctx *x, int which) {
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  o.name = "bound";
+  o.ctx = x;
+  b->ctx = x;
+  b->which = which;
+  b->done = 0;
+  OK(zk_go_with(&o, wait_bound, b));
+}
+
+static void every_wait_of_a_bound_goroutine_is_cancelled(void) {
+  bound b;
+  memset(&b, 0, sizeof b);
+  b.empty = zt_ints(0);
+  b.full = zt_ints(1);
+  OK(zt_send(b.full, 9));
+  zk_wg_add(&b.wg, 1);
+  for (int which = 0; which < 6; which++) {
+    zk_ctx *x = context(NULL, ZK_FOREVER);
+    start_bound(&b, x, which);
+    PARKED(1, "bound", reasons[which]);
+    zk_ctx_cancel(x, 1234); /* whatever the cause, the call says that it was cancelled */
+    UNTIL(GET(&b.done));
+    EQ(b.result, ZK_ECANCELED);
+    EQ(b.v, 1);
+    zk_ctx_unref(x);
+  }
+  /* Nothing has happened: nobody received, nobody sent, no waiter is left. */
+  EQ(zk_chan_len(b.full), 1);
+  EQ(zt_try_send(b.empty, 1), ZK_EAGAIN);
+  EQ(zt_recv(b.full), 9);
+  EQ(zt_try_recv(b.full), ZK_EAGAIN);
+  zk_wg_done(&b.wg);
+  UNTIL(zt_alive("bound") == 0);
+  zk_chan_unref(b.empty);
+  zk_chan_unref(b.full);
+}
+
+static void a_deadline_of_the_context_times_the_wait_out(void) {
+  bound b;
+  memset(&b, 0, sizeof b);
+  b.empty = zt_ints(0);
+  zk_ctx *x = context(NULL, zk_in(3 * ZK_MS));
+  start_bound(&b, x, 0);
+  UNTIL(GET(&b.done));
+  EQ(b.result, ZK_ETIMEDOUT);
+  UNTIL(zt_alive("bound") == 0);
+  zk_ctx_unref(x);
+  zk_chan_unref(b.empty);
+}
+
+typedef struct late {
+  zk_chan *ready;
+  int rc[4], done, v;
+} late;
+static void after_the_end(void *arg) {
+  late *l = (late *)arg;
+  int v = 0;
+  l->rc[0] = zk_chan_recv(l->ready, &v, sizeof v, ZK_FOREVER); /* also when it is ready */
+  l->rc[1] = zk_chan_recv(l->ready, &v, sizeof v, ZK_NOWAIT);  /* does not block, so is not cancelled */
+  l->rc[2] = zk_sleep(ZK_MIN);
+  l->v = v;
+  INC(&l->done);
+}
+static void x19_a_ready_operation_is_cancelled_too_but_never_a_try(void) {
+  late l = { zt_ints(1), { 0, 0, 0, 0 }, 0, 0 };
+  zk_ctx *x = context(NULL, ZK_FOREVER);
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  o.ctx = x;
+  OK(zt_send(l.ready, 6));
+  zk_ctx_cancel(x, 0);
+  OK(zk_go_with(&o, after_the_end, &l));
+  UNTIL(GET(&l.done));
+  EQ(l.rc[0], ZK_ECANCELED);
+  OK(l.rc[1]);
+  EQ(l.v, 6);
+  EQ(l.rc[2], ZK_ECANCELED);
+  zk_ctx_unref(x);
+  zk_chan_unref(l.ready);
+}
+
+static void unbound(void *arg) {
+  CHECK(zk_goctx() == NULL); /* zk_go does not inherit */
+  INC((int *)arg);
+}
+static void starts_another(void *arg) {
+  CHECK(zk_goctx() != NULL);
+  OK(zk_go(unbound, arg));
+}
+static void a_context_is_not_inherited_and_is_kept(void) {
+  int n = 0;
+  zk_ctx *x = context(NULL, ZK_FOREVER);
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  o.ctx = x;
+  OK(zk_go_with(&o, starts_another, &n));
+  zk_ctx_unref(x); /* the goroutine has its own reference */
+  UNTIL(GET(&n) == 1);
+}
+
+/* ---- groups */
+
+typedef struct work {
+  zk_chan *c;
+  int result, now, most;
+} work;
+static int give(void *arg) { return ((work *)arg)->result; }
+static int wait_for_it(void *arg) {
+  int v, rc = zk_chan_recv(((work *)arg)->c, &v, sizeof v, ZK_FOREVER);
+  return rc;
+}
+static int count_inside(void *arg) {
+  work *w = (work *)arg;
+  int n = INC(&w->now), most = GET(&w->most);
+  while (n > most && !__atomic_compare_exchange_n(&w->most, &most, n, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {}
+  zk_yield();
+  __atomic_sub_fetch(&w->now, 1, __ATOMIC_SEQ_CST);
+  return 0;
+}
+
+static void e01_e02_the_first_result_cancels_the_others(void) {
+  work fails = { NULL, -4242, 0, 0 }, waits = { zt_ints(0), 0, 0, 0 };
+  zk_group *g = zk_group_new(NULL, 0);
+  CHECK(g != NULL);
+  zk_ctx *x = zk_group_ctx(g);
+  for (int i = 0; i < 5; i++) OK(zk_group_go(g, wait_for_it, &waits));
+  PARKED(5, "", "chan receive");
+  EQ(zk_group_wait_until(g, ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_group_wait_until(g, zk_in(ZK_MS)), ZK_ETIMEDOUT);
+  EQ(zk_ctx_err(x), 0);
+  OK(zk_group_go(g, give, &fails));
+  EQ(zk_group_wait(g), -4242);
+  EQ(zk_ctx_err(x), -4242);
+  zk_group_unref(g);
+  zk_chan_unref(waits.c);
+}
+
+static void e02_without_a_failure_wait_ends_the_context(void) {
+  work w = { NULL, 0, 0, 0 };
+  zk_group *g = zk_group_new(NULL, 0);
+  zk_ctx *x = zk_ctx_ref(zk_group_ctx(g));
+  for (int i = 0; i < 20; i++) OK(zk_group_go(g, give, &w));
+  OK(zk_group_wait(g));
+  EQ(zk_ctx_err(x), ZK_ECANCELED);
+  zk_group_unref(g);
+  zk_ctx_unref(x);
+}
+
+static void e03_a_limit_bounds_the_members(void) {
+  work w = { NULL, 0, 0, 0 }, waits = { zt_ints(0), 0, 0, 0 };
+  zk_group *g = zk_group_new(NULL, 3);
+  for (int i = 0; i < 200; i++) OK(zk_group_go(g, count_inside, &w));
+  for (int i = 0; i < 3; i++) OK(zk_group_go(g, wait_for_it, &waits));
+  EQ(zk_group_go_until(g, give, &w, ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_group_go_until(g, give, &w, zk_in(ZK_MS)), ZK_ETIMEDOUT);
+  zk_chan_close(waits.c);
+  EQ(zk_group_wait(g), ZK_ECLOSED);
+  CHECK(w.most >= 1 && w.most <= 3);
+  zk_group_unref(g);
+  zk_chan_unref(waits.c);
+}
+
+static int leaves_early(void *arg) {
+  (void)arg;
+  zk_goexit();
+  return 1;
+}
+static void a_member_that_exits_counts_as_done(void) {
+  zk_group *g = zk_group_new(NULL, 1);
+  for (int i = 0; i < 3; i++) OK(zk_group_go(g, leaves_early, NULL));
+  OK(zk_group_wait(g));
+  zk_group_unref(g);
+}
+
+static void unref_cancels_and_waits(void) {
+  work waits = { zt_ints(0), 0, 0, 0 };
+  zk_group *g = zk_group_new(NULL, 0);
+  for (int i = 0; i < 4; i++) OK(zk_group_go(g, wait_for_it, &waits));
+  zk_group_unref(g);
+  PARKED(0, "", "chan receive");
+  zk_chan_unref(waits.c); /* no member uses it any more */
+}
+
+static void a_parent_ends_the_group(void) {
+  work waits = { zt_ints(0), 0, 0, 0 };
+  zk_ctx *x = context(NULL, zk_in(3 * ZK_MS));
+  zk_group *g = zk_group_new(x, 0);
+  OK(zk_group_go(g, wait_for_it, &waits));
+  EQ(zk_group_wait(g), ZK_ETIMEDOUT);
+  zk_group_unref(g);
+  zk_ctx_unref(x);
+  zk_chan_unref(waits.c);
+}
+
+static const zt_test tests[] = {
+  BOTH(no_context_is_an_error),
+  BOTH(x02_x04_cancel_reaches_everything_below),
+  BOTH(x05_x07_the_first_cause_stays),
+  BOTH(x09_x10_x11_deadlines),
+  BOTH(x12_a_child_of_an_ended_parent_has_ended),
+  BOTH(x13_x14_values_go_along),
+  BOTH(x15_after),
+  BOTH(x17_ended_children_are_let_go),
+  BOTH(x18_done_is_one_channel_and_references_count),
+  BOTH(every_wait_of_a_bound_goroutine_is_cancelled),
+  BOTH(a_deadline_of_the_context_times_the_wait_out),
+  BOTH(x19_a_ready_operation_is_cancelled_too_but_never_a_try),
+  BOTH(a_context_is_not_inherited_and_is_kept),
+  BOTH(e01_e02_the_first_result_cancels_the_others),
+  BOTH(e02_without_a_failure_wait_ends_the_context),
+  BOTH(e03_a_limit_bounds_the_members),
+  BOTH(a_member_that_exits_counts_as_done),
+  BOTH(unref_cancels_and_waits),
+  BOTH(a_parent_ends_the_group),
+};
+MAIN(tests)
