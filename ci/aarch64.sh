@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The engine's unit tests, compiled for aarch64 and run by QEMU's user emulation.
+# The engine's unit tests and those of channels, compiled for aarch64 and run by QEMU's user emulation.
 #
-# Covered: the context switch, the first frame, backtraces, the word per thread, locks, queues, heaps. Not
-# covered: stacks and overflow (the emulator has neither guard markers nor the kernel's view of memory) and
+# Covered: the context switch, the first frame, backtraces, the word per thread, locks, queues, heaps; goroutines
+# and channels on top of them. Not covered: stacks and overflow (the emulator has neither guard markers nor the kernel's view of memory) and
 # whatever only a CPU with weak ordering shows, which an x86-64 host does not.
 #
 # On Debian 12:
@@ -36,8 +36,10 @@ else
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-Ctarget-feature=+crt-static"
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="timeout 300 qemu-aarch64"
+    export CARGO_TARGET_DIR="$CARGO_TARGET_DIR/aarch64"
     for profile in dev release; do
-        CARGO_TARGET_DIR="$CARGO_TARGET_DIR/aarch64" cargo test --profile "$profile" --target $target \
-            -p zokor --lib -- --test-threads=1 arch:: list:: queue:: heap:: inbox:: inject:: rng:: sys::
+        cargo test --profile "$profile" --target $target -p zokor --lib -- \
+            --test-threads=1 arch:: list:: queue:: heap:: inbox:: inject:: rng:: sys::
     done
+    cargo test --release --target $target -p zokor --test 'channel_*'
 fi
