@@ -68,6 +68,8 @@ pub mod group;
 #[cfg(not(loom))]
 mod panic;
 #[cfg(not(loom))]
+mod rawtime;
+#[cfg(not(loom))]
 mod runtime;
 #[cfg(not(loom))]
 mod sanitize;
@@ -88,7 +90,7 @@ mod start;
 #[cfg_attr(loom, allow(dead_code, unused_imports))]
 pub mod sync;
 #[cfg(not(loom))]
-mod time;
+mod timer;
 #[cfg(not(loom))]
 mod timers;
 #[cfg_attr(loom, allow(dead_code))]
@@ -102,15 +104,22 @@ pub mod raw;
 mod face {
     pub use crate::go::{current, go, go_migrating, Builder, Goroutine, JoinHandle, Mobility};
     pub use crate::panic::{goexit, Goexit, PanicPolicy};
+    pub use crate::rawtime::{sleep, sleep_until};
     pub use crate::runtime::{hold, init, release, run, shutdown, try_run, workers, Config, RuntimeError};
     pub use crate::sched::blocking::blocking;
     pub use crate::sched::{goid, yield_now};
     pub use crate::scope::{scope, Scope, ScopedJoinHandle};
     pub use crate::sync::WaitGroup;
-    pub use crate::time::{sleep, sleep_until};
 }
 #[cfg(not(loom))]
 pub use face::*;
 
 #[cfg(not(loom))]
 pub mod channel;
+
+/// Sleeping and timers.
+#[cfg(not(loom))]
+pub mod time {
+    pub use crate::rawtime::{sleep, sleep_until};
+    pub use crate::timer::{after_func, AfterFunc, Ticker, Timer};
+}

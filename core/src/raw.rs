@@ -9,6 +9,7 @@ pub use crate::dump::{dump, each, each_brief, list, stats, GoInfo, Stats};
 pub use crate::go::Mobility;
 pub use crate::group::RawGroup;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};
+pub use crate::rawtime::RawTimer as Timer;
 pub use crate::runtime::{hold, init, is_down, Config, RuntimeError};
 pub use crate::sched::blocking::{begin as block_begin, end as block_end};
 pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
@@ -16,7 +17,6 @@ pub use crate::sched::{goid, in_helper, yield_now};
 pub use crate::select::{Order, Selected};
 pub use crate::sync::waitgroup::RawWaitGroup;
 pub use crate::sync::{RawCond, RawMutex, RawOnce, RawRwMutex, RawSem};
-pub use crate::time::RawTimer as Timer;
 pub use crate::timers::{after as time_in, now, CFn};
 
 use crate::chan::bytes::may_block;

@@ -319,6 +319,15 @@ pub(crate) unsafe fn detach<T>(g: *mut G) {
     }
 }
 
+/// Starts `f`, detached; says so on standard error if it cannot. For functions that nobody waits for.
+pub(crate) fn spawn_or_say(a: Attributes, f: impl FnOnce()) {
+    match start(a, f) {
+        // SAFETY: the handle is given up.
+        Ok((g, _)) => unsafe { detach::<()>(g) },
+        Err((e, _)) => dump::notice(&format!("a timer's function could not be started: {}", io::Error::from(e))),
+    }
+}
+
 /// Makes a fresh header run `f`, detached.
 ///
 /// # Safety

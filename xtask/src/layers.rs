@@ -13,10 +13,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("0 the machine", &["cell", "pad", "rank", "rng", "errno", "reason", "sys", "list"]),
     ("1 engines that know no goroutine", &["arch", "stack", "queue", "inject", "inbox", "heap", "poll", "cxx"]),
     ("2 goroutines", &["wait", "error", "oncpu", "goroutine", "sanitize"]),
-    (ENGINE, &["sched", "timers", "clock", "panic", "start", "runtime"]),
+    (ENGINE, &["sched", "timers", "clock", "panic", "defer", "start", "runtime"]),
     (
         "4 what programs use",
-        &["chan", "select", "time", "channel", "context", "go", "sync", "scope", "group", "fd", "net"],
+        &["chan", "select", "rawtime", "channel", "timer", "context", "go", "sync", "scope", "group", "fd", "net"],
     ),
     ("5 looking in", &["stats", "dump", "trace", "sim", "raw"]),
 ];
@@ -34,6 +34,8 @@ const MACROS: &[&str] = &["select", "select_biased", "crossbeam_channel_internal
 const ALLOWED: &[(&str, &str)] = &[
     ("rank", "sys"),         // a broken lock order ends the process through `sys::fatal`
     ("goroutine", "timers"), // a header has its timer's node inside
+    ("goroutine", "defer"),  // and, among its rare attributes, the deferred functions
+    ("defer", "dump"),       // as for panic
     ("sched", "dump"),       // what ends the process says so through the one module that prints
     ("panic", "dump"),       // the same
     ("runtime", "dump"),     // the same

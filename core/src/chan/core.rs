@@ -122,6 +122,15 @@ impl Header {
         self.source.as_deref()
     }
 
+    /// Lets `f` at the timer that feeds it, under the lock. False if there is none.
+    pub fn with_source(&self, f: impl FnOnce(&Source, &Header) -> bool) -> bool {
+        self.lock.lock();
+        let r = self.source().is_some_and(|s| f(s, self));
+        // SAFETY: we hold it.
+        unsafe { self.lock.unlock() };
+        r
+    }
+
     /// Whether it is closed. A snapshot.
     #[inline(always)]
     pub fn is_closed(&self) -> bool {

@@ -99,6 +99,11 @@ impl<T> Chan<T> {
 }
 
 impl Chan<Instant> {
+    /// Lets `f` at the timer behind the channel, under its lock. False if there is none.
+    pub fn with_source(&self, f: impl FnOnce(&Source, &Header) -> bool) -> bool {
+        self.header().with_source(f)
+    }
+
     /// The channel of a synchronous timer, due at `first` and then every `period`.
     pub fn timer(first: Instant, period: Option<Duration>) -> Arc<Chan<Instant>> {
         unsafe fn emit(when: i64, dst: *mut u8) {

@@ -118,6 +118,11 @@ impl Source {
         }
     }
 
+    /// Changes the period from the next `reset` on. Under the channel's lock.
+    pub fn set_period(&self, period: i64) {
+        self.period.set(period);
+    }
+
     /// Stops it. True if a tick was to come, or was due and unread (T-05).
     ///
     /// # Safety

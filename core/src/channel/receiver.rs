@@ -57,6 +57,13 @@ unsafe impl<T: Send> Sync for Receiver<T> {}
 impl<T> UnwindSafe for Receiver<T> {}
 impl<T> RefUnwindSafe for Receiver<T> {}
 
+impl Receiver<Instant> {
+    /// The receiver of a timer's channel.
+    pub(crate) fn of_timer(chan: std::sync::Arc<crate::chan::Chan<Instant>>) -> Self {
+        Self { source: Source::Timer(Box::new(Timer::of(chan))) }
+    }
+}
+
 impl<T> Receiver<T> {
     pub(super) fn new(handle: Handle<T, RECEIVING>) -> Self {
         Self { source: Source::Channel(handle) }

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use crate::chan::{Chan, Header, NOWAIT};
 use crate::select::{select_raw, Op, Order, SelCase};
-use crate::{time, timers};
+use crate::{clock, timers};
 
 /// A moment on the core's clock, in nanoseconds; or `FOREVER`, or `NOWAIT`.
 pub type Time = i64;
 
 /// The moment after `duration`, never one of the special values unless it is too far to express.
 pub(super) fn within(duration: Duration) -> Time {
-    timers::after(time::nanos(duration))
+    timers::after(clock::nanos(duration))
 }
 
 /// The moment of `instant`.
 pub(super) fn at_latest(instant: Instant) -> Time {
-    time::deadline(instant)
+    clock::deadline(instant)
 }
 
 /// A timer's channel as a `Receiver<T>` holds it. Only receivers of `Instant` are made with one; `cast` is the proof, so that
@@ -32,7 +32,12 @@ pub(super) struct Timer<T> {
 impl Timer<Instant> {
     /// Fires at `first`, and then every `period` if there is one.
     pub(super) fn new(first: Instant, period: Option<Duration>) -> Self {
-        Self { chan: Chan::timer(first, period), cast: |instant| instant }
+        Self::of(Chan::timer(first, period))
+    }
+
+    /// Over a channel that somebody else stops and resets.
+    pub(super) fn of(chan: Arc<Chan<Instant>>) -> Self {
+        Self { chan, cast: |instant| instant }
     }
 }
 

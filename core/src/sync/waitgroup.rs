@@ -222,13 +222,10 @@ impl WaitGroup {
     }
 
     /// Waits until the counter is zero. Returns at once if it is.
-    ///
-    /// # Panics
-    /// If the caller's host cancels the wait.
+    /// Not cancelable; [`wait_until`](WaitGroup::wait_until) is.
     pub fn wait(&self) {
-        if let Err(e) = self.raw.wait(FOREVER) {
-            panic!("WaitGroup::wait was ended: {e:?}");
-        }
+        let ended = sched::shielded(|| self.raw.wait(FOREVER));
+        debug_assert!(ended.is_ok(), "a shielded wait without deadline ends in one way only");
     }
 
     /// As [`wait`](WaitGroup::wait), until `deadline` at most. False if it passed first.

@@ -3,9 +3,8 @@
 //! *Where it sits*: layer 4, over the timer heaps of `timers.rs` and the channels.
 
 use crate::chan::core::Error;
-use crate::chan::source::Source;
 use crate::chan::ByteChan;
-pub(crate) use crate::clock::{deadline, nanos};
+use crate::clock::{deadline, nanos};
 use crate::rank::Rank;
 use crate::sched::{self, timers};
 use crate::sys;
@@ -26,24 +25,15 @@ use std::time::{Duration, Instant};
 /// assert!(t.elapsed() >= std::time::Duration::from_millis(2));
 /// ```
 ///
-/// # Panics
-/// If the caller's host cancels the wait.
+/// In a goroutine that is bound to a context it ends early when the context does.
 pub fn sleep(d: Duration) {
-    sleep_or_panic(timers::after(nanos(d)));
+    let _ = sched::sleep_to(timers::after(nanos(d)));
 }
 
 /// Pauses until `t`; a past instant returns at once. From any thread.
-///
-/// # Panics
-/// As [`sleep`].
+/// Ends early as [`sleep`] does.
 pub fn sleep_until(t: Instant) {
-    sleep_or_panic(deadline(t));
-}
-
-fn sleep_or_panic(when: i64) {
-    if let Err(e) = sched::sleep_to(when) {
-        panic!("sleep was ended: {e:?}");
-    }
+    let _ = sched::sleep_to(deadline(t));
 }
 
 // ---- timers for the faces ------------------------------------------------------------------------
@@ -124,7 +114,7 @@ impl RawTimer {
     /// waits for a running function (T-11).
     pub fn stop(&self) -> bool {
         match &self.kind {
-            Kind::Chan(c) => with_source(c, |s, _| {
+            Kind::Chan(c) => c.header().with_source(|s, _| {
                 // SAFETY: the channel's lock is held.
                 unsafe { s.stop() }
             }),
@@ -139,7 +129,7 @@ impl RawTimer {
     pub fn reset(&self, first: i64) -> bool {
         let when = timers::after(first.max(0));
         match &self.kind {
-            Kind::Chan(c) => with_source(c, |s, h| {
+            Kind::Chan(c) => c.header().with_source(|s, h| {
                 // SAFETY: the channel's lock is held.
                 unsafe { s.reset(h, when) }
             }),
@@ -153,15 +143,6 @@ impl RawTimer {
             }
         }
     }
-}
-
-fn with_source(c: &ByteChan, f: impl FnOnce(&Source, &crate::chan::Header) -> bool) -> bool {
-    let h = c.header();
-    h.lock().lock();
-    let r = h.source().is_some_and(|s| f(s, h));
-    // SAFETY: we hold it.
-    unsafe { h.lock().unlock() };
-    r
 }
 
 impl Func {

@@ -1,0 +1,193 @@
+//! Waiting for an event: the caller as a party, goroutine or plain thread, with a deadline and a context as further parties.
+//!
+//! *Where it sits*: layer 3, between the verbs and the objects of layer 4, which queue a node, call [`wait`] and look at the
+//! outcome.
+
+use super::{blocking, host, park, running, timers, worker};
+use crate::cell::{AtomicU32, Ordering};
+use crate::goroutine::{Reason, BOUND, CANCELABLE, G};
+use crate::sys;
+use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter};
+
+thread_local! {
+    static THREAD: ThreadWaiter = const { ThreadWaiter::new() };
+}
+
+/// The party of the caller: the running goroutine, or its OS thread. A goroutine that is unwinding counts as
+/// its thread: the panic count is the thread's, so it must not move or let others run.
+#[inline]
+pub fn me() -> *const Waiter {
+    if let Some(w) = worker::current() {
+        let g = w.current.get();
+        if !g.is_null() && w.block_depth.get() == 0 && !std::thread::panicking() {
+            // SAFETY: the running goroutine's header is valid.
+            return unsafe { &raw const (*g).waiter };
+        }
+    }
+    crate::runtime::foreign_thread();
+    this_thread()
+}
+
+/// The waiter of the OS thread. Not inlined: goroutines call `me` too, and the address of a thread-local must not be kept
+/// across their switches.
+#[inline(never)]
+fn this_thread() -> *const Waiter {
+    THREAD.with(|t| &raw const t.waiter)
+}
+
+/// The node of the caller's plain operations.
+///
+/// # Safety
+/// `wt` came from [`me`] and no wait of the caller is in progress.
+#[inline(always)]
+pub unsafe fn node_of(wt: *const Waiter) -> *mut Node {
+    // SAFETY: by the caller; only addresses are formed.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => (*G::of_waiter(wt)).node.get(),
+            Kind::Thread => (*ThreadWaiter::of(wt)).node.get(),
+        }
+    }
+}
+
+/// Whether a wait of `wt` may be ended from outside and so needs a claim even without deadline.
+///
+/// # Safety
+/// `wt` came from [`me`].
+#[inline(always)]
+pub unsafe fn is_cancelable(wt: *const Waiter) -> bool {
+    // SAFETY: by the caller.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => (*G::of_waiter(wt)).has(CANCELABLE),
+            Kind::Thread => host::any(),
+        }
+    }
+}
+
+/// Blocks until the wait of `wt` is ended, by a claim or by the deadline.
+///
+/// # Safety
+/// `wt` came from [`me`], the wait was begun (with `begin_multi` if `deadline` is not `FOREVER`) and
+/// published (V1). No lock is held.
+pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome {
+    // SAFETY: by the caller.
+    unsafe {
+        if (*wt).kind() == Kind::Thread {
+            return wait_thread(&*ThreadWaiter::of(wt), deadline);
+        }
+        let g = G::of_waiter(wt);
+        if deadline != i64::MAX {
+            timers::arm_wait(g, deadline);
+        }
+        if (*g).has(BOUND) && ended_by_context(wt, g) {
+            if deadline != i64::MAX {
+                timers::disarm(&(*g).timer);
+            }
+            return (*wt).outcome();
+        }
+        park(reason);
+        if deadline != i64::MAX {
+            timers::disarm(&(*g).timer);
+        }
+        (*wt).outcome()
+    }
+}
+
+/// A bound goroutine that has begun to wait looks whether its context has ended meanwhile. True: we have ended the wait.
+#[cold]
+unsafe fn ended_by_context(wt: *const Waiter, g: *mut G) -> bool {
+    // SeqCst: "I wait" before the look at the context; pairs with the fence of whoever ends it.
+    crate::cell::fence(Ordering::SeqCst);
+    // SAFETY: g is the running goroutine and wt its waiter. If the claim fails somebody else has ended the wait.
+    unsafe { (*g).bound_end().is_some_and(|o| (*wt).try_claim(o)) }
+}
+
+/// Runs `f`, whose waits are not ended from outside: for what has to be waited for whatever happens.
+pub fn shielded<R>(f: impl FnOnce() -> R) -> R {
+    struct Restore(u8);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let g = running();
+            if !g.is_null() {
+                // SAFETY: the running goroutine's own flags.
+                unsafe { (*g).set_flags(self.0) };
+            }
+        }
+    }
+    let g = running();
+    let mut kept = Restore(0);
+    if !g.is_null() {
+        // SAFETY: as above.
+        unsafe {
+            for flag in [BOUND, CANCELABLE] {
+                kept.0 |= if (*g).has(flag) { flag } else { 0 };
+            }
+            (*g).clear_flags(kept.0);
+        }
+    }
+    let r = f();
+    drop(kept);
+    r
+}
+
+/// How the context of the running goroutine has ended, if it is bound to one that has.
+#[inline(always)]
+pub fn bound_end() -> Option<Outcome> {
+    let g = running();
+    // SAFETY: the running goroutine's header is valid, and it asks itself.
+    if g.is_null() || unsafe { !(*g).has(BOUND) } {
+        return None;
+    }
+    // SAFETY: as above.
+    unsafe { (*g).bound_end() }
+}
+
+/// Waits until `when`, in nanoseconds of the monotonic clock. From any thread.
+///
+/// # Errors
+/// What else ended the wait.
+pub fn sleep_to(when: i64) -> Result<(), Outcome> {
+    if when <= timers::now() {
+        return Ok(());
+    }
+    let wt = me();
+    // SAFETY: our own waiter; nothing but the deadline (and cancellation) can end the wait.
+    unsafe {
+        (*wt).begin_multi();
+        match wait(wt, Reason::Sleep, when) {
+            Outcome::TimedOut | Outcome::Peer => Ok(()),
+            other => Err(other),
+        }
+    }
+}
+
+/// The native wait of an OS thread.
+#[cold]
+unsafe fn wait_thread(t: &ThreadWaiter, deadline: i64) -> Outcome {
+    host::thread_sleeps();
+    let on_worker = worker::current().filter(|w| !w.current.get().is_null());
+    if on_worker.is_some() {
+        blocking::begin();
+    }
+    let outcome = t.sleep(deadline, nap);
+    if on_worker.is_some() {
+        blocking::end();
+    }
+    outcome
+}
+
+/// Sleeps on the word of a waiting thread, once; says whether that ended the wait.
+fn nap(word: &AtomicU32, deadline: i64) -> Option<Outcome> {
+    // Without workers nobody else serves the timers, and what this thread waits for may be a timer's channel.
+    let due = if crate::runtime::is_running() { i64::MAX } else { timers::first_deadline() };
+    match sys::futex_wait(word, 0, deadline.min(due)) {
+        sys::Wait::TimedOut if due < deadline => {
+            timers::run_due();
+            None
+        }
+        sys::Wait::TimedOut => Some(Outcome::TimedOut),
+        sys::Wait::Interrupted if host::thread_interrupted() => Some(Outcome::Interrupted),
+        _ => None,
+    }
+}
