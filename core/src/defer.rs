@@ -11,7 +11,6 @@
 //! - **D3** Once a goroutine exits (`goexit`) no try catches anything any more (P-10).
 
 use crate::arch::escape::{self, Escape};
-use crate::chan::core::Error;
 use crate::goroutine::G;
 use crate::sched;
 use crate::timers::CFn;
@@ -64,15 +63,19 @@ fn has_any(g: &G) -> bool {
     unsafe { g.ext_ref().is_some_and(|e| e.frames.is_some()) }
 }
 
+/// There is no scope, try or goroutine at whose end a deferred function could run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nowhere;
+
 /// Runs `f(arg)` at the end of the innermost scope, try or goroutine.
 ///
 /// # Errors
-/// `Perm` on a plain thread outside any scope and try: nothing would run it.
-pub fn defer(f: CFn, arg: *mut c_void) -> Result<(), Error> {
+/// On a plain thread outside any scope and try: nothing would run it.
+pub fn defer(f: CFn, arg: *mut c_void) -> Result<(), Nowhere> {
     let on_goroutine = !sched::running().is_null();
     with(|s| {
         if !on_goroutine && s.scopes == 0 && s.tries.is_null() {
-            return Err(Error::Perm);
+            return Err(Nowhere);
         }
         s.defers.push((f, arg));
         Ok(())
