@@ -93,7 +93,9 @@ pub fn check() {
         // parked, so nobody else is about to resume them.
         unsafe {
             if r.hosted && (*r.main).waiter.try_claim(Outcome::Deadlock) {
-                super::ready_from_sleep(r.main);
+                let main = r.main;
+                enter(r); // it goes on, and may come to a deadlock again
+                super::ready_from_sleep(main);
                 continue;
             }
             (*r.main).set_flags(ABANDONED);

@@ -48,6 +48,7 @@ impl Worker {
                     self.hand_over();
                     return false;
                 }
+                self.release_host(); // attending may mean to wait for a permit
                 idle::attend(self);
                 if self.attention.take_preempt() {
                     self.end_slice();

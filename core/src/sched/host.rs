@@ -16,6 +16,8 @@ pub struct HostHooks {
     pub release: fn(),
     /// The thread in `run` was interrupted by a signal: whether main's wait should end with `Interrupted`.
     pub interrupt: fn() -> bool,
+    /// The thread in `run` is about to sleep: whether a signal came before, which would not end that sleep. Called often.
+    pub pending: fn() -> bool,
     /// Size of the stacks of this class, main's included, in bytes; 0: the default.
     pub stack_size: usize,
 }
@@ -66,6 +68,16 @@ pub fn thread_sleeps() {
 /// A plain thread's native wait was interrupted by a signal. True: the wait should end.
 pub fn thread_interrupted() -> bool {
     any() && (1..CLASSES as u8).any(|c| get(c).is_some_and(|h| (h.interrupt)()))
+}
+
+/// The thread in `run` is about to sleep.
+pub fn about_to_sleep(w: &'static Worker) {
+    let main = w.main_goroutine.get();
+    // SAFETY: as in `interrupted`.
+    let hooks = unsafe { main.as_ref() }.and_then(|g| get(g.class.get()));
+    if hooks.is_some_and(|h| (h.pending)()) {
+        interrupted(w);
+    }
 }
 
 /// The thread in `run` was interrupted while it slept.

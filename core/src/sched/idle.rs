@@ -159,6 +159,9 @@ pub fn sleep(w: &'static Worker) -> Slept {
 }
 
 fn doze(w: &'static Worker, deadline: i64) -> sys::Wait {
+    if w.is_runner {
+        super::host::about_to_sleep(w);
+    }
     let how = w.seat.doze(deadline);
     if how == sys::Wait::Interrupted && w.is_runner {
         super::host::interrupted(w);
