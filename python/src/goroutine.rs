@@ -1,0 +1,290 @@
+//! Python goroutines: what `go` keeps of a call, and the life of one.
+//!
+//! Where it sits: above `state`; `run`, `wait` and the types use it.
+//!
+//! # State
+//!
+//! A [`Gor`] per goroutine, from `go` until its end, in one list of all. Its address is the goroutine's local word in the
+//! engine.
+//!
+//! # Invariants
+//!
+//! * **R1** Every field of a `Gor`, the list and the [`Run`]s are read and written attached only; the GIL is their lock.
+//! * **R2** A `Gor` is in the list from before its goroutine can run until that goroutine takes it out.
+
+use crate::consts::consts;
+use crate::ffi::{self as f, PyObject, PyThreadState};
+use crate::py::{self, Args, Obj, Raised, Res};
+use crate::run::Run;
+use crate::{raw, runtime, state, sync, wait};
+use core::cell::{Cell, RefCell};
+use core::ffi::c_void;
+use core::ptr;
+use std::rc::Rc;
+
+/// A goroutine of ours.
+pub struct Gor {
+    prev: Cell<*mut Gor>,
+    next: Cell<*mut Gor>,
+    /// Its number; 0 until the spawner has heard of it.
+    pub id: Cell<u64>,
+    /// Null until it first runs.
+    pub state: Cell<*mut PyThreadState>,
+    /// The run that waits for it, if it was started below one.
+    pub run: Option<Rc<Run>>,
+    /// What it runs; none once that is over. Reports take names from it.
+    pub func: RefCell<Option<Obj>>,
+    pub is_main: bool,
+    /// The channel it sends to or receives from just now, for reports; null otherwise.
+    pub waits_for: Cell<*const raw::ByteChan>,
+}
+
+/// The call a goroutine makes, owned until it has been made.
+struct Call {
+    gor: Gor,
+    call: Option<Arguments>,
+    group: Option<Obj>,
+}
+
+/// What the function is called with.
+struct Arguments {
+    context: Obj,
+    names: Option<Obj>,
+    /// The first word belongs to PyObject_Vectorcall; then positional and keyword values.
+    values: Vec<*mut PyObject>,
+    positional: usize,
+}
+
+impl Drop for Arguments {
+    fn drop(&mut self) {
+        for value in self.values.drain(..).skip(1) {
+            // SAFETY: the references are ours since `go`; P1.
+            unsafe { f::Py_DECREF(value) };
+        }
+    }
+}
+
+// ---- the list ------------------------------------------------------------------------------------------------
+
+struct List(Cell<*mut Gor>);
+
+// SAFETY: by R1 the GIL is its lock.
+unsafe impl Sync for List {}
+
+static ALL: List = List(Cell::new(ptr::null_mut()));
+
+impl Gor {
+    pub fn new(func: Obj, run: Option<Rc<Run>>, is_main: bool) -> Gor {
+        Gor {
+            prev: Cell::new(ptr::null_mut()),
+            next: Cell::new(ptr::null_mut()),
+            id: Cell::new(0),
+            state: Cell::new(ptr::null_mut()),
+            run,
+            func: RefCell::new(Some(func)),
+            is_main,
+            waits_for: Cell::new(ptr::null()),
+        }
+    }
+
+    /// Puts it in the list; it must not move from here to `unlink`.
+    pub fn link(&self) {
+        let me = ptr::from_ref(self).cast_mut();
+        let first = ALL.0.replace(me);
+        self.next.set(first);
+        // SAFETY: by R2 members of the list are alive.
+        if let Some(first) = unsafe { first.as_ref() } {
+            first.prev.set(me);
+        }
+    }
+
+    pub fn unlink(&self) {
+        let (prev, next) = (self.prev.get(), self.next.get());
+        // SAFETY: by R2 members of the list are alive.
+        match unsafe { prev.as_ref() } {
+            Some(p) => p.next.set(next),
+            None => ALL.0.set(next),
+        }
+        // SAFETY: as above.
+        if let Some(n) = unsafe { next.as_ref() } {
+            n.prev.set(prev);
+        }
+    }
+}
+
+/// Calls `visit` with every goroutine of ours.
+pub fn each(mut visit: impl FnMut(&Gor)) {
+    let mut at = ALL.0.get();
+    // SAFETY: by R1 and R2 the list does not change under us and its members are alive.
+    while let Some(g) = unsafe { at.as_ref() } {
+        visit(g);
+        at = g.next.get();
+    }
+}
+
+/// The goroutine that runs; none in a plain thread.
+#[inline]
+pub fn current<'a>() -> Option<&'a Gor> {
+    // SAFETY: the local word of a goroutine of ours is its Gor, which lives as long as it runs.
+    unsafe { raw::local_get().cast::<Gor>().as_ref() }
+}
+
+// ---- starting ------------------------------------------------------------------------------------------------
+
+/// Starts `func` with `values` (and `names` for the last of them) in a goroutine; `group` is told when it ends.
+pub fn spawn(func: *mut PyObject, args: &[*mut PyObject], call: &Args<'_>, group: Option<Obj>) -> Res<()> {
+    // SAFETY: P1; func is borrowed from the caller.
+    if unsafe { f::PyCallable_Check(func) } == 0 {
+        let class = py::class_name(func);
+        return Err(py::type_error(&format!("go() needs something to call, not '{class}'")));
+    }
+    runtime::start()?;
+    let run = match current() {
+        Some(g) => g.run.clone(),
+        None => Run::active(),
+    };
+    if run.as_ref().is_some_and(|r| r.draining()) {
+        return Err(wait::cancelled());
+    }
+    let (kw, names) = call.keywords();
+    let mut values = Vec::with_capacity(1 + args.len() + kw.len());
+    values.push(ptr::null_mut());
+    for &value in args.iter().chain(kw) {
+        // SAFETY: P1; the arguments are borrowed for the call.
+        unsafe { f::Py_INCREF(value) };
+        values.push(value);
+    }
+    // SAFETY: P1; func and names are borrowed for the call, and the context is a new reference or an exception.
+    let call = unsafe {
+        let names = (!names.is_null()).then(|| Obj::share(names));
+        let context = Obj::own((f::extra().context_copy)());
+        let arguments = Arguments { context: context?, names, values, positional: args.len() };
+        Box::new(Call { gor: Gor::new(Obj::share(func), run, false), call: Some(arguments), group })
+    };
+    start(call)
+}
+
+fn start(call: Box<Call>) -> Res<()> {
+    if let Some(run) = &call.gor.run {
+        run.enter();
+    }
+    let call = Box::into_raw(call);
+    // SAFETY: just made; R2.
+    let gor = unsafe { &(*call).gor };
+    gor.link();
+    let opts = raw::GoOpts { class: state::PYTHON, stack_size: runtime::stack_size(), ..Default::default() };
+    // SAFETY: `entry` takes the call over. It cannot get attached, and so cannot free it, before we let go of the GIL.
+    match unsafe { raw::go_c(&opts, entry, call.cast()) } {
+        Ok(id) => {
+            gor.id.set(id);
+            Ok(())
+        }
+        Err(e) => {
+            gor.unlink();
+            if let Some(run) = &gor.run {
+                run.leave();
+            }
+            // SAFETY: the goroutine was not started, so the call is ours still.
+            drop(unsafe { Box::from_raw(call) });
+            Err(wait::error(e, "go"))
+        }
+    }
+}
+
+/// The first code of a goroutine.
+unsafe extern "C-unwind" fn entry(call: *mut c_void) {
+    let call = call.cast::<Call>();
+    let body = |me: *mut PyThreadState| {
+        // SAFETY: `start` left the call to us; nobody else touches it but for the cells of `gor`.
+        let Call { gor, call, group } = unsafe { &mut *call };
+        gor.state.set(me);
+        raw::local_set(ptr::from_ref(gor).cast_mut().cast());
+        if let Some(arguments) = call.take() {
+            if let Err(e) = make_call(gor, &arguments) {
+                uncaught(gor, e);
+            }
+        }
+        let func = gor.func.take();
+        drop(func);
+        if let Some(group) = group.take() {
+            sync::group_done(&group);
+        }
+    };
+    let end = || {
+        raw::local_set(ptr::null_mut());
+        // SAFETY: out of the list nobody knows it any more. No object is left in it whose end could run code.
+        unsafe {
+            (*call).gor.unlink();
+            let mut call = Box::from_raw(call);
+            if let Some(run) = call.gor.run.take() {
+                run.leave();
+            }
+        }
+    };
+    // SAFETY: the engine starts a goroutine of our class here.
+    unsafe { state::with_new_state(body, end) }
+}
+
+/// Makes the call, in the context it was started from and with the trace functions threads get.
+fn make_call(gor: &Gor, call: &Arguments) -> Res<()> {
+    if gor.run.as_ref().is_some_and(|r| r.draining()) {
+        return Ok(());
+    }
+    trace_hooks()?;
+    let func = gor.func.borrow().as_ref().map_or(ptr::null_mut(), Obj::as_ptr);
+    let names = call.names.as_ref().map_or(ptr::null_mut(), Obj::as_ptr);
+    // SAFETY: P1; `gor` keeps the function until this is over; the context is a fresh copy that only we enter; values
+    // has room in front of the first argument.
+    unsafe {
+        py::status((f::extra().context_enter)(call.context.as_ptr()))?;
+        let args = call.values.as_ptr().add(1);
+        let nargs = call.positional | f::VECTORCALL_OFFSET;
+        let result = Obj::own(state::vectorcall(func, args, nargs, names));
+        (f::extra().context_exit)(call.context.as_ptr());
+        result.map(drop)
+    }
+}
+
+/// `threading.settrace` and `threading.setprofile` reach goroutines as they reach threads.
+fn trace_hooks() -> Res<()> {
+    let c = consts();
+    for (name, set) in [(c.trace_hook, c"settrace"), (c.profile_hook, c"setprofile")] {
+        // SAFETY: P1; a borrowed reference from a dictionary, or null.
+        let hook = unsafe { f::PyDict_GetItem(c.threading, name) };
+        if hook.is_null() || py::is_none(hook) {
+            continue;
+        }
+        // SAFETY: the dictionary keeps it alive.
+        let hook = unsafe { Obj::share(hook) };
+        py::import(c"sys")?.call_method(set, &[&hook])?;
+    }
+    Ok(())
+}
+
+/// An exception left a goroutine: it ends the surrounding run, or is reported as a thread's would be.
+fn uncaught(gor: &Gor, e: Raised) {
+    let e = py::fetch(e);
+    if py::is_a(&e, consts().cancelled) {
+        return;
+    }
+    match &gor.run {
+        Some(run) if run.fail(&e) => {}
+        _ => report(&e),
+    }
+}
+
+/// Hands an exception to `threading.excepthook`.
+pub fn report(e: &Obj) {
+    let hand_over = || -> Res<()> {
+        let threading = py::import(c"threading")?;
+        // SAFETY: e is live, and so is its class.
+        let class = unsafe { Obj::share(f::Py_TYPE(e.as_ptr()).cast()) };
+        let traceback = e.attr(c"__traceback__")?;
+        let four = py::tuple(&[&class, e, &traceback, &py::none()])?;
+        let args = threading.call_method(c"ExceptHookArgs", &[&four])?;
+        threading.call_method(c"excepthook", &[&args]).map(drop)
+    };
+    if let Err(e) = hand_over() {
+        py::unraisable(e, ptr::null_mut());
+    }
+}

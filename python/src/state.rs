@@ -1,0 +1,366 @@
+//! Thread states: who holds the GIL on this thread, and how that changes across a park.
+//!
+//! Where it sits: above `ffi`; everything that parks goes through [`park`]; the engine calls [`HOOKS`].
+//!
+//! Each goroutine has a `PyThreadState` of its own, made at its first run on the thread it stays on. Going from one
+//! Python goroutine to another on the same thread exchanges the thread state and keeps the GIL; the GIL is let go only
+//! when the thread is about to sleep or to run something that is not Python, and is taken again by whoever comes next.
+//! All of this happens lazily, in the goroutine that resumes.
+//!
+//! # State
+//!
+//! Two words per OS thread, touched by that thread alone:
+//!
+//! * `HELD`, while the engine runs below [`park`]: the thread state with which this thread holds the GIL, or null when
+//!   it does not hold it. While Python code runs it is null, because then it is CPython that knows.
+//! * `DEAD`: the cleared thread state of a goroutine that has ended. It is still the current one (`HELD`), and is
+//!   deleted as soon as it is not.
+//!
+//! # Invariants
+//!
+//! * **T1** A thread state is current only on the thread it was made on, which is where its goroutine is pinned.
+//! * **T2** Outside the engine `HELD` is null; on entry it is the current thread state; who resumes makes its own
+//!   current ([`attach`]) before it touches an object.
+//! * **T3** Up to CPython 3.11 the slot that `PyGILState_Ensure` reads names the thread state that is current, or was
+//!   current last, on this thread. Later versions see to that themselves.
+
+use crate::ffi::{self as f, HangGuard, PyInterpreterState, PyThreadState};
+use crate::raw;
+use core::cell::Cell;
+use core::ffi::c_void;
+use core::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+thread_local! {
+    static HELD: Cell<*mut PyThreadState> = const { Cell::new(ptr::null_mut()) };
+    static DEAD: Cell<*mut PyThreadState> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// The interpreter that imported the module. Relaxed: written before the first goroutine can exist.
+static INTERPRETER: AtomicPtr<PyInterpreterState> = AtomicPtr::new(ptr::null_mut());
+/// The thread-specific key of `PyGILState_Ensure` plus one; 0 where CPython keeps it up by itself (T3). Relaxed: as above.
+static GILSTATE_KEY: AtomicU32 = AtomicU32::new(0);
+/// The main thread, as `threading.get_ident` numbers it. Relaxed: as above.
+static MAIN: AtomicUsize = AtomicUsize::new(0);
+/// The interpreter is going down. Relaxed: a thread that misses it is stopped by CPython when it asks for the GIL.
+static CLOSING: AtomicBool = AtomicBool::new(false);
+
+/// What the engine calls.
+pub static HOOKS: raw::HostHooks =
+    raw::HostHooks { release, interrupt: || true, pending: crate::signals::pending, stack_size: STACK_SIZE };
+
+/// Stacks of Python goroutines. The recursion counters of CPython up to 3.13 take a stack of 8 MiB for granted; pages
+/// that are never touched cost nothing.
+pub const STACK_SIZE: usize = 8 << 20;
+
+/// Why the module cannot be used here.
+pub type Refusal = String;
+
+/// Finds out what this interpreter needs; `main_thread` is the identifier of its main thread. Called at import, attached.
+pub fn init(main_thread: usize) -> Result<(), Refusal> {
+    // SAFETY: attached, so there is a current thread state, and it has an interpreter.
+    let interp = unsafe { f::PyThreadState_GetInterpreter(f::PyThreadState_Get()) };
+    INTERPRETER.store(interp, Relaxed);
+    // SAFETY: a constant of the running interpreter.
+    let version = unsafe { f::Py_Version };
+    if version >= 0x030e_0000 && f::extra().protect_stack.is_none() {
+        return Err(
+            "zokor needs CPython 3.14.1 or later in the 3.14 series: 3.14.0 cannot be told about other C stacks".into(),
+        );
+    }
+    if version < 0x030c_0000 {
+        let key = gilstate_key().ok_or("zokor cannot find the thread-specific key of PyGILState_Ensure")?;
+        GILSTATE_KEY.store(key + 1, Relaxed);
+    }
+    MAIN.store(main_thread, Relaxed);
+    chunks::install();
+    raw::set_host(PYTHON, &HOOKS);
+    Ok(())
+}
+
+/// The class of Python goroutines, for the engine.
+pub const PYTHON: u8 = 1;
+
+/// The key under which CPython keeps the thread state that `PyGILState_Ensure` uses: the one whose value, when it is
+/// taken away, takes `PyGILState_GetThisThreadState` along.
+fn gilstate_key() -> Option<u32> {
+    // SAFETY: reads this thread's slot.
+    let mine: *mut c_void = unsafe { f::PyGILState_GetThisThreadState() }.cast();
+    if mine.is_null() {
+        return None;
+    }
+    (0..1024u32).find(|&key| {
+        // SAFETY: keys below PTHREAD_KEYS_MAX may be read, in use or not; the value is put back before anybody else
+        // on this thread can look.
+        unsafe {
+            if libc::pthread_getspecific(key) != mine {
+                return false;
+            }
+            libc::pthread_setspecific(key, ptr::null());
+            let gone = f::PyGILState_GetThisThreadState().is_null();
+            libc::pthread_setspecific(key, mine);
+            gone
+        }
+    })
+}
+
+/// Runs `op`, an engine call that may park the goroutine or block the thread, and comes back attached as before.
+/// `op` touches no object.
+#[inline]
+pub fn park<R>(op: impl FnOnce() -> R) -> R {
+    // SAFETY: P1: attached; T2.
+    unsafe {
+        let me = f::PyThreadState_Get();
+        HELD.set(me);
+        let r = op();
+        attach(me);
+        HELD.set(ptr::null_mut());
+        r
+    }
+}
+
+/// Makes `me` the current thread state and holds the GIL.
+///
+/// # Safety
+/// Called below [`park`] or at the start of a goroutine, on the thread `me` belongs to (T1).
+#[inline]
+unsafe fn attach(me: *mut PyThreadState) {
+    let held = HELD.get();
+    if held != me {
+        // SAFETY: the caller's.
+        unsafe { change(held, me) }
+    }
+}
+
+/// The slow part of [`attach`].
+///
+/// # Safety
+/// As [`attach`]; `held` is what HELD says and is not `me`.
+unsafe fn change(held: *mut PyThreadState, me: *mut PyThreadState) {
+    let key = GILSTATE_KEY.load(Relaxed);
+    if key != 0 {
+        // SAFETY: the key was found in use at import and is never deleted while Python runs; T3.
+        unsafe { libc::pthread_setspecific(key - 1, me.cast()) };
+    }
+    if held.is_null() {
+        if CLOSING.load(Relaxed) && !on_main_thread() {
+            f::hang();
+        }
+        // SAFETY: this thread does not hold the GIL and me is not current anywhere (T1, T2). pyo3-ffi's form hangs
+        // the thread if Python has been finalized meanwhile.
+        unsafe { f::PyEval_RestoreThread(me) };
+    } else {
+        // SAFETY: this thread holds the GIL with `held` (T2).
+        unsafe { f::PyThreadState_Swap(me) };
+    }
+    HELD.set(me);
+    bury();
+}
+
+/// Deletes the thread state of a goroutine that ended here, now that it is no longer current.
+fn bury() {
+    let dead = DEAD.replace(ptr::null_mut());
+    if !dead.is_null() {
+        // SAFETY: it was cleared by its goroutine, is not current, and nobody else knows it.
+        unsafe { f::PyThreadState_Delete(dead) };
+    }
+}
+
+/// This thread is about to sleep or to run something else than Python: lets go of the GIL if it is held.
+fn release() {
+    if HELD.replace(ptr::null_mut()).is_null() {
+        return;
+    }
+    // SAFETY: this thread holds the GIL (T2).
+    unsafe { f::PyEval_SaveThread() };
+    if !CLOSING.load(Relaxed) {
+        bury();
+    }
+}
+
+/// Runs `body` as the first code of a goroutine with a thread state of its own, and `end` when that has been cleared:
+/// still attached, but with nothing that could run Python code.
+///
+/// # Safety
+/// Called by the engine on a goroutine of class [`PYTHON`] that has never run.
+pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl FnOnce()) {
+    if CLOSING.load(Relaxed) && !on_main_thread() {
+        // A goroutine that starts now would never get the GIL.
+        release();
+        f::hang();
+    }
+    // SAFETY: needs no GIL; the interpreter outlives its goroutines.
+    let me = unsafe { f::PyThreadState_New(INTERPRETER.load(Relaxed)) };
+    if me.is_null() {
+        // Without a thread state not even an exception can be raised.
+        std::process::abort();
+    }
+    protect_stack(me);
+    // SAFETY: me was made on this thread (T1).
+    unsafe { attach(me) };
+    HELD.set(ptr::null_mut());
+    body(me);
+    // SAFETY: attached with me. Clearing runs destructors, which may park and come back; after it nothing of Python
+    // is used with me, which stays current until the next goroutine replaces it (DEAD).
+    unsafe { f::PyThreadState_Clear(me) };
+    end();
+    DEAD.set(me);
+    HELD.set(me);
+}
+
+/// Runs `body` as the main goroutine, with the thread state of the thread that called `run`.
+///
+/// # Safety
+/// Called on the main goroutine of a run that began under [`park`] on this thread with `me` current.
+pub unsafe fn with_state_of_thread<R>(me: *mut PyThreadState, body: impl FnOnce() -> R) -> R {
+    protect_stack(me);
+    // SAFETY: the caller's; main is pinned to the calling thread.
+    unsafe { attach(me) };
+    HELD.set(ptr::null_mut());
+    let r = body();
+    if let Some(reset) = f::extra().unprotect_stack {
+        // SAFETY: attached; the goroutine's stack is left for that of the thread right after this.
+        unsafe { reset(me) };
+    }
+    HELD.set(me);
+    r
+}
+
+/// From 3.14 on CPython compares the stack pointer with the bounds it knows.
+fn protect_stack(me: *mut PyThreadState) {
+    if let Some(protect) = f::extra().protect_stack {
+        let here = ptr::from_ref(&me) as usize;
+        // What lies above `here` on this stack, and the guard page below, are left out.
+        let size = STACK_SIZE - (64 << 10);
+        // SAFETY: the range lies on the stack of the goroutine that runs.
+        unsafe { protect(me, (here - size) as *mut c_void, size) };
+    }
+}
+
+/// Runs Python code under a guard against the end of the interpreter.
+///
+/// # Safety
+/// The arguments are those of `PyObject_Vectorcall`; attached.
+#[inline]
+pub unsafe fn vectorcall(
+    func: *mut f::PyObject,
+    args: *const *mut f::PyObject,
+    nargs: usize,
+    names: *mut f::PyObject,
+) -> *mut f::PyObject {
+    let guard = HangGuard;
+    // SAFETY: the caller's.
+    let r = unsafe { (f::extra().vectorcall)(func, args, nargs, names) };
+    core::mem::forget(guard);
+    r
+}
+
+/// Whether this is the thread that signals go to.
+pub fn on_main_thread() -> bool {
+    // SAFETY: has no preconditions.
+    MAIN.load(Relaxed) == unsafe { libc::pthread_self() } as usize
+}
+
+/// Attached to the interpreter by whatever way?
+pub fn attached() -> bool {
+    // SAFETY: callable from every thread.
+    !HELD.get().is_null() || unsafe { (f::extra().gil_check)() != 0 }
+}
+
+/// From now on no thread but the main one gets into Python through us.
+pub fn close() {
+    CLOSING.store(true, Relaxed);
+}
+
+pub fn is_closing() -> bool {
+    CLOSING.load(Relaxed)
+}
+
+mod chunks {
+    //! A cache for the 16 KiB piece of memory that CPython maps for the frames of every thread state: mapping and
+    //! unmapping one costs ten times what the rest of a goroutine does.
+
+    use crate::ffi::{extra, ArenaAllocator};
+    use core::cell::UnsafeCell;
+    use core::ffi::c_void;
+    use core::ptr;
+    use std::sync::atomic::{
+        AtomicBool,
+        Ordering::{Acquire, Release},
+    };
+    use std::sync::OnceLock;
+
+    /// CPython's DATA_STACK_CHUNK_SIZE.
+    const CHUNK: usize = 16 << 10;
+    /// 8 MiB at most stay in the cache.
+    const KEPT: usize = 512;
+
+    struct Cache {
+        busy: AtomicBool,
+        chunks: UnsafeCell<([*mut c_void; KEPT], usize)>,
+    }
+
+    // SAFETY: `chunks` is touched by who has set `busy`.
+    unsafe impl Sync for Cache {}
+
+    static CACHE: Cache = Cache { busy: AtomicBool::new(false), chunks: UnsafeCell::new(([ptr::null_mut(); KEPT], 0)) };
+    static BELOW: OnceLock<ArenaAllocator> = OnceLock::new();
+
+    /// Runs `f` on the cache unless another thread is there (the GIL makes that rare).
+    fn with<R>(f: impl FnOnce(&mut [*mut c_void; KEPT], &mut usize) -> Option<R>) -> Option<R> {
+        // Acquire: pairs with the Release below, so that the array is seen as the last user left it.
+        if CACHE.busy.swap(true, Acquire) {
+            return None;
+        }
+        // SAFETY: `busy` is ours.
+        let (chunks, n) = unsafe { &mut *CACHE.chunks.get() };
+        let r = f(chunks, n);
+        // Release: hands the array to the next Acquire.
+        CACHE.busy.store(false, Release);
+        r
+    }
+
+    unsafe extern "C" fn alloc(_: *mut c_void, size: usize) -> *mut c_void {
+        let kept = (size == CHUNK).then(|| {
+            with(|chunks, n| {
+                *n = n.checked_sub(1)?;
+                Some(chunks[*n])
+            })
+        });
+        match (kept.flatten(), BELOW.get()) {
+            (Some(chunk), _) => chunk,
+            // SAFETY: the allocator that was there before, with its own context.
+            (None, Some(ArenaAllocator { ctx, alloc: Some(alloc), .. })) => unsafe { alloc(*ctx, size) },
+            _ => ptr::null_mut(),
+        }
+    }
+
+    unsafe extern "C" fn free(_: *mut c_void, chunk: *mut c_void, size: usize) {
+        let kept = (size == CHUNK).then(|| {
+            with(|chunks, n| {
+                *chunks.get_mut(*n)? = chunk;
+                *n += 1;
+                Some(())
+            })
+        });
+        if kept.flatten().is_some() {
+            return;
+        }
+        if let Some(ArenaAllocator { ctx, free: Some(free), .. }) = BELOW.get() {
+            // SAFETY: every chunk comes from the allocator below.
+            unsafe { free(*ctx, chunk, size) };
+        }
+    }
+
+    /// Puts the cache in front of the allocator that is there.
+    pub fn install() {
+        let mut below = ArenaAllocator { ctx: ptr::null_mut(), alloc: None, free: None };
+        // SAFETY: the structure is CPython's; it copies it.
+        unsafe { (extra().arena_get)(&mut below) };
+        if BELOW.set(below).is_ok() {
+            let mut ours = ArenaAllocator { ctx: ptr::null_mut(), alloc: Some(alloc), free: Some(free) };
+            // SAFETY: as above; both functions live as long as the process.
+            unsafe { (extra().arena_set)(&mut ours) };
+        }
+    }
+}
