@@ -400,6 +400,17 @@ impl Gate {
         }
     }
 
+    /// A sleeper that keeps no timer any more, but goes on sleeping: becomes the keeper of what is armed, unless an earlier
+    /// deadline is kept (I4). Until when it sleeps.
+    pub fn keep_on(&self, s: &'static Seat, looks: &impl Looks) -> i64 {
+        let mut rest = Rest { deadline: i64::MAX, all_idle: false, surplus: false };
+        let due = looks.first_deadline();
+        if due < self.keeper_deadline.load(Ordering::Relaxed) {
+            self.keep(s, due, &mut rest);
+        }
+        rest.deadline
+    }
+
     /// A sleeper's deadline has come: keeps no timers any more. If one is `due`, it gets up, or queues for a permit if none
     /// is free. True: it is awake.
     pub fn deadline_passed(&self, s: &'static Seat, due: bool) -> bool {

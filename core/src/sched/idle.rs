@@ -153,7 +153,8 @@ pub fn sleep(w: &'static Worker) -> Slept {
         if surplus && GATE.retire(&w.seat) {
             return Slept::Retire;
         }
-        deadline = i64::MAX;
+        // The timer it slept for was served or stopped: it keeps the next one, unless somebody keeps an earlier one.
+        deadline = GATE.keep_on(&w.seat, w);
     }
     Slept::Awake
 }
