@@ -119,3 +119,13 @@ pub unsafe fn jump(to: *const Context) -> ! {
     unsafe { resume(ptr::null_mut(), to.cast_mut()) };
     std::process::abort()
 }
+
+impl Context {
+    /// Boost keeps to itself where the stack stands: nothing is asked for.
+    #[inline(always)]
+    pub fn prefetch(&self) {}
+}
+
+/// There is no portable way to ask for a cache line.
+#[inline(always)]
+pub fn prefetch(_: *const u8) {}

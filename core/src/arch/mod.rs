@@ -112,5 +112,5 @@ mod tests;
 /// aborts the process.
 pub type Entry = extern "C-unwind" fn(*mut u8) -> !;
 
-pub use imp::{jump, switch, Context, PLAIN};
+pub use imp::{jump, prefetch, switch, Context, PLAIN};
 pub use tls::{tls_get, tls_set};

@@ -172,6 +172,31 @@ unsafe impl Sync for Worker {}
 // SAFETY: a worker is created by one thread and then owned by another, before it runs.
 unsafe impl Send for Worker {}
 
+/// Chains shorter than this are in the cache anyway.
+const FAR: usize = 32;
+
+/// Takes the first out of a chain, and asks for what the next ones will touch. A goroutine that has been parked for long is in no
+/// cache, and every return on its stack would wait for memory: the stack of the next one is asked for now, and the
+/// header of the one after it, from which we shall learn where its stack is.
+///
+/// # Safety
+/// The chain's goroutines are the caller's (G1).
+#[inline(always)]
+unsafe fn pop_ahead(chain: &mut Fifo<G>) -> *mut G {
+    // SAFETY: by the caller; the chain has a second and a third node if it is as long as that.
+    unsafe {
+        let g = chain.pop_front();
+        if chain.len > FAR {
+            let next = chain.head;
+            (*(*next).ctx.get()).prefetch();
+            let after: *const u8 = (*(*next).link.get()).cast();
+            arch::prefetch(after);
+            arch::prefetch(after.wrapping_add(64));
+        }
+        g
+    }
+}
+
 /// The worker of the calling OS thread, if it is one. Never kept across a switch.
 #[inline(always)]
 pub fn current() -> Option<&'static Worker> {
@@ -493,7 +518,7 @@ impl Worker {
                 if hops < MAX_HOPS && !q.next.is_null() {
                     return (q.take_next(), true);
                 }
-                (if bound_first { null_mut() } else { q.pop_front() }, false)
+                (if bound_first { null_mut() } else { pop_ahead(q) }, false)
             });
             if was_next {
                 self.hops.set(hops.saturating_add(1).min(MAX_HOPS - 1));
@@ -504,7 +529,7 @@ impl Worker {
                 return g;
             }
             if !bound.is_empty() {
-                return bound.pop_front();
+                return pop_ahead(bound);
             }
         }
         self.pick_last()

@@ -22,8 +22,9 @@ pub(crate) const INVALID: i32 = libc::EINVAL;
 /// A range of pages: address and length in bytes, both multiples of the page size.
 pub(crate) type Range = (usize, usize);
 
-/// The most ranges that one call takes.
-pub(crate) const BATCH: usize = 64;
+/// The most ranges that one call takes. Their lists lie on the stack of the goroutine that happens to need a new stack: more of them,
+/// and one goroutine in so many would commit a second page for good.
+pub(crate) const BATCH: usize = 32;
 
 /// How many bytes of the pages from `from` up to `to` are in memory.
 #[inline(never)]
