@@ -1,13 +1,23 @@
 # Builds the examples and names their programs; sourced by demo.sh and ci/examples.sh, which source ci/lib.sh before.
 
 examples_out=$CARGO_TARGET_DIR/examples
-languages=(rust c cpp python)
+languages=(rust c)
+if have "${CXX:-g++}"; then
+    languages+=(cpp)
+else
+    skip "C++ examples (${CXX:-g++} is not installed)"
+fi
+if "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    languages+=(python)
+else
+    skip "Python examples (${PYTHON:-python3} is older than 3.11)"
+fi
 
-# build_examples: all four languages, optimised. Python needs no package: the module is run from the build tree.
+# build_examples: all languages, optimised. Python needs no package: the module is run from the build tree.
 build_examples() {
     cargo build --release -p zokor --examples
     cargo build --release -p zokor-capi -p zokor-python
-    make --no-print-directory -C examples BUILD="$CARGO_TARGET_DIR/release" OUT="$examples_out"
+    make --no-print-directory -C examples $(printf '%s\n' "${languages[@]}" | grep '^c') BUILD="$CARGO_TARGET_DIR/release" OUT="$examples_out"
     mkdir -p "$examples_out/python/zokor"
     cp python/zokor/* "$examples_out/python/zokor/"
     cp "$CARGO_TARGET_DIR/release/lib_zokor.so" "$examples_out/python/zokor/_zokor.abi3.so"
