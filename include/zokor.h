@@ -143,6 +143,7 @@ ZK_API int zk_sleep(zk_duration d);  /* Waits for at least d; d <= 0 returns at 
 typedef struct zk_chan zk_chan;    /* A channel. */
 typedef struct zk_ctx zk_ctx;  /* A context: a deadline, a way to cancel, values; a tree of them. */
 typedef struct zk_group zk_group;  /* Goroutines that finish together. */
+typedef struct zk_pool zk_pool;    /* A cache of equal objects. */
 typedef struct zk_timer zk_timer;  /* A timer. */
 
 /* Where the library takes its memory from. Both functions are called from any thread and from
@@ -353,14 +354,80 @@ ZK_API void zk_timer_unref(zk_timer *t);
 
 /* ---- sync: zeroed storage is ready to use ---------------------------------------------------- */
 
+typedef struct zk_mutex {
+  uint64_t zk_priv[4];
+} zk_mutex;
+
+typedef struct zk_rwmutex {
+  uint64_t zk_priv[4];
+} zk_rwmutex;
+
+typedef struct zk_cond {
+  uint64_t zk_priv[4];
+} zk_cond;
+
+typedef struct zk_once {
+  uint64_t zk_priv[4];
+} zk_once;
+
+typedef struct zk_sem {
+  uint64_t zk_priv[4];
+} zk_sem;
+
 typedef struct zk_wg {
   uint64_t zk_priv[4];
 } zk_wg;
 
-#define ZK_ZERO { { 0, 0, 0, 0 } }
+#define ZK_ZERO        { { 0, 0, 0, 0 } }
+#define ZK_SEM_INIT(n) { { (n), 0, 0, 0 } }
+
+/* Waits for the mutex and takes it; not cancelable. Not reentrant. [any] */
+ZK_API void zk_mutex_lock(zk_mutex *m);
+
+/* The same with a deadline. [any] */
+ZK_API int zk_mutex_lock_until(zk_mutex *m, zk_time deadline);
+
+/* Gives the mutex back; whoever holds it may. Of an unlocked one: fatal, not catchable; so for
+ * rwmutex and cond_wait as well. [any] */
+ZK_API void zk_mutex_unlock(zk_mutex *m);
+
+/* Waits until nobody reads or writes, and takes it for writing; not cancelable. [any] */
+ZK_API void zk_rwmutex_lock(zk_rwmutex *m);
+
+/* The same with a deadline. [any] */
+ZK_API int zk_rwmutex_lock_until(zk_rwmutex *m, zk_time deadline);
+
+/* Ends writing: every reader that waits gets in before the next writer. [any] */
+ZK_API void zk_rwmutex_unlock(zk_rwmutex *m);
+
+/* Waits until nobody writes or waits to write, and reads; not cancelable. [any] */
+ZK_API void zk_rwmutex_rlock(zk_rwmutex *m);
+
+/* The same with a deadline. [any] */
+ZK_API int zk_rwmutex_rlock_until(zk_rwmutex *m, zk_time deadline);
+ZK_API void zk_rwmutex_runlock(zk_rwmutex *m);  /* Ends reading. [any] */
+
+/* Unlocks m, waits for a signal in the order of arrival, and locks m again, whatever the result.
+ * [any]
+ * Never wakes up without a signal. On ZK_ETIMEDOUT and ZK_ECANCELED no signal was used up. */
+ZK_API int zk_cond_wait(zk_cond *c, zk_mutex *m, zk_time deadline);
+
+/* Wakes the one that has waited longest, if anybody waits; m need not be held. [any] */
+ZK_API void zk_cond_signal(zk_cond *c);
+ZK_API void zk_cond_broadcast(zk_cond *c);  /* Wakes all that wait now; m need not be held. [any] */
+
+/* Runs fn(arg) the first time; others wait, without deadline, for fn to end. [any]
+ * A panic or zk_goexit in fn counts as its end. NULL ends the process. */
+ZK_API void zk_once_do(zk_once *o, zk_fn fn, void *arg);
+
+/* Takes n of the semaphore's tokens, all at once, in order of arrival. [any] */
+ZK_API int zk_sem_acquire(zk_sem *s, uint32_t n, zk_time deadline);
+
+/* Puts n tokens back. More than 2^63 - 1 end the process. [any] */
+ZK_API void zk_sem_release(zk_sem *s, uint32_t n);
 
 /* Adds delta, which may be negative, to the counter. [any]
- * Panics below zero. NULL ends the process. */
+ * Panics below zero (see zk_panic). NULL ends the process. */
 ZK_API void zk_wg_add(zk_wg *wg, int delta);
 ZK_API void zk_wg_done(zk_wg *wg);  /* Takes one from the counter. [any] */
 ZK_API int zk_wg_wait(zk_wg *wg, zk_time deadline);  /* Waits until the counter is zero. [any] */
@@ -369,6 +436,23 @@ ZK_API int zk_wg_wait(zk_wg *wg, zk_time deadline);  /* Waits until the counter 
  * ends. [any]
  * On an error the counter is as before. */
 ZK_API int zk_wg_go(zk_wg *wg, zk_fn fn, void *arg);
+
+/* A cache of equal objects; the library may drop idle ones at any time. [any]
+ * make (may be NULL) makes one when there is none, and may return NULL; drop (may be NULL) gets
+ * those that are not needed. */
+ZK_API zk_pool *zk_pool_new(void *(*make)(void *user), void (*drop)(void *obj, void *user),
+                            void *user) ZK_OWNED;
+
+/* An object that was put back, else a new one; never waits. NULL: no pool, or make gave none.
+ * [any] */
+ZK_API void *zk_pool_get(zk_pool *p);
+
+/* Gives an object to whoever gets the next one; NULL does nothing. Without a pool the process
+ * ends: the object would be lost. [any] */
+ZK_API void zk_pool_put(zk_pool *p, void *obj);
+
+/* Gives the pool back; its idle objects go to drop. [any] */
+ZK_API void zk_pool_unref(zk_pool *p);
 
 /* ---- context and groups ---------------------------------------------------------------------- */
 
@@ -449,6 +533,38 @@ ZK_API int zk_blocking(zk_fn fn, void *arg);
  * [go] */
 ZK_API void zk_block_begin(void);
 ZK_API void zk_block_end(void);  /* Closes the bracket; may wait for a place to run. [go] */
+
+/* ---- defer, panic, recover ------------------------------------------------------------------- */
+
+typedef struct zk_scope {
+  uint64_t zk_priv[2];
+} zk_scope;
+
+ZK_API zk_scope zk_scope_begin(void);  /* Opens a scope for zk_defer. [any] */
+
+/* Closes it: runs what was deferred in it, last first. NULL, or a scope that is closed already,
+ * is left alone. [any] */
+ZK_API void zk_scope_end(zk_scope *s);
+
+/* Runs fn(arg) at the end of the innermost scope, zk_try or goroutine, in reverse order; also
+ * when a panic passes through. [any]
+ * ZK_EPERM: on a plain thread outside any scope and zk_try, where nothing would run it. */
+ZK_API int zk_defer(zk_fn fn, void *arg);
+
+/* Runs the pending defers on this stack, then jumps (like longjmp: C++ and Rust frames must not
+ * lie between) to the innermost zk_try, or ends in on_panic. On a plain thread outside zk_try
+ * the process ends. [any] */
+ZK_API void zk_panic(const char *msg) ZK_NORETURN;
+
+/* Runs fn(arg). ZK_EPANIC if it panicked; msg (may be NULL) gets the text, cut off to msg_size
+ * bytes with the NUL. [any]
+ * ZK_ENOTSUP: not on this CPU; fn was not run. */
+ZK_API int zk_try(zk_fn fn, void *arg, char *msg, size_t msg_size);
+
+#if defined(__GNUC__) && !defined(__cplusplus)
+   /* Statement: defers below it run at the end of the enclosing block. */
+#  define ZK_SCOPE zk_scope zk_scope_ __attribute__((cleanup(zk_scope_end), unused)) = zk_scope_begin()
+#endif
 
 /* ---- looking inside -------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 use std::ptr;
 use std::sync::Arc;
 
+use crate::pool::PoolObject;
 use zokor::raw::{ByteChan, Ctx, RawGroup, Timer};
 
 /// What the tag of a freed block reads as, until the memory is used again.
@@ -60,6 +61,8 @@ pub struct zk_ctx;
 pub struct zk_group;
 /// A timer.
 pub struct zk_timer;
+/// A cache of equal objects.
+pub struct zk_pool;
 
 // SAFETY: the tags of this file are pairwise different.
 unsafe impl Handle for zk_chan {
@@ -113,6 +116,12 @@ unsafe impl Sync for Node {}
 unsafe impl Handle for zk_ctx {
     type Object = Node;
     const TAG: u64 = u64::from_le_bytes(*b"zk-ctx..");
+}
+
+// SAFETY: the tags of this file are pairwise different.
+unsafe impl Handle for zk_pool {
+    type Object = PoolObject;
+    const TAG: u64 = u64::from_le_bytes(*b"zk-pool.");
 }
 
 // SAFETY: the tags of this file are pairwise different.

@@ -18,10 +18,13 @@ mod alloc;
 mod blocking;
 mod chan;
 mod ctx;
+mod defer;
 mod go;
 mod group;
 mod handle;
+mod lock;
 mod oserror;
+mod pool;
 #[cfg(feature = "probe")]
 #[path = "../tests/probe.rs"]
 mod probe;

@@ -1,6 +1,6 @@
-//! Synchronisation objects that live in the caller's memory.
+//! Wait groups, in the caller's memory.
 //!
-//! Where it sits: above `go` and `zokor::raw`'s objects, which have the same 32 bytes.
+//! Where it sits: above `go` and `lock`, which has the other objects of 32 bytes.
 
 use std::ffi::{c_int, c_void};
 use std::mem::{align_of, size_of};
@@ -32,7 +32,7 @@ unsafe fn borrow<'a>(wg: *mut zk_wg) -> Option<&'a RawWaitGroup> {
 
 /// Adds `delta`, which may be negative, to the counter. `[any]`
 ///
-/// Panics below zero. NULL ends the process.
+/// Panics below zero (see zk_panic). NULL ends the process.
 ///
 /// # Safety
 /// H2.
@@ -58,14 +58,10 @@ pub unsafe extern "C-unwind" fn zk_wg_done(wg: *mut zk_wg) {
     }
 }
 
-/// The panic of Go's WaitGroup: ends the goroutine through the panic policy, and the process from a plain thread.
+/// The panic of Go's WaitGroup: to the innermost zk_try, or through the panic policy.
 fn negative() -> ! {
-    const TEXT: &str = "negative WaitGroup counter";
-    if !raw::on_goroutine() {
-        misuse(TEXT);
-    }
-    // SAFETY: the frames of C above us have nothing that Rust would clean up, and ours is empty.
-    unsafe { raw::panic(TEXT) }
+    // SAFETY: the frames from here to C's are left without anything to clean up; C's own, as for zk_panic.
+    unsafe { raw::panic("negative WaitGroup counter") }
 }
 
 /// Waits until the counter is zero. `[any]`

@@ -41,7 +41,9 @@ static void both_sides_have_the_same_sizes_and_numbers(void) {
   S(zk_chan_opts); F(zk_chan_opts, size); F(zk_chan_opts, elem_size); F(zk_chan_opts, capacity);
   F(zk_chan_opts, drop); F(zk_chan_opts, user); F(zk_chan_opts, name);
   S(zk_case); F(zk_case, chan); F(zk_case, elem); F(zk_case, size); F(zk_case, ok); F(zk_case, op); F(zk_case, reserved);
-  S(zk_wg); F(zk_wg, zk_priv);
+  S(zk_mutex); F(zk_mutex, zk_priv); S(zk_rwmutex); F(zk_rwmutex, zk_priv); S(zk_cond); F(zk_cond, zk_priv);
+  S(zk_once); F(zk_once, zk_priv); S(zk_sem); F(zk_sem, zk_priv);
+  S(zk_wg); F(zk_wg, zk_priv); S(zk_scope); F(zk_scope, zk_priv);
   S(zk_stats); F(zk_stats, size); F(zk_stats, goroutines); F(zk_stats, runnable); F(zk_stats, blocked);
   F(zk_stats, created); F(zk_stats, workers); F(zk_stats, blocking_threads); F(zk_stats, switches); F(zk_stats, steals);
   F(zk_stats, parks); F(zk_stats, timers); F(zk_stats, fds); F(zk_stats, stack_bytes);

@@ -9,8 +9,10 @@ use zokor::raw::{self, ByteChan, Case, Error, Op, Order, FOREVER};
 
 use crate::alloc::zk_allocator;
 use crate::chan::zk_chan_opts;
+use crate::defer::zk_scope;
 use crate::go::zk_go_opts;
 use crate::handle::{self, zk_chan};
+use crate::lock::{zk_cond, zk_mutex, zk_once, zk_rwmutex, zk_sem};
 use crate::result::code;
 use crate::runtime::{self, zk_config};
 use crate::select::zk_case;
@@ -39,7 +41,13 @@ pub extern "C" fn zk_probe_layout(emit: Emit) {
         zk_go_opts { size, name, stack_size, flags, ctx, on_exit }
         zk_chan_opts { size, elem_size, capacity, drop, user, name }
         zk_case { chan, elem, size, ok, op, reserved }
+        zk_mutex { zk_priv }
+        zk_rwmutex { zk_priv }
+        zk_cond { zk_priv }
+        zk_once { zk_priv }
+        zk_sem { zk_priv }
         zk_wg { zk_priv }
+        zk_scope { zk_priv }
         zk_stats { size, goroutines, runnable, blocked, created, workers, blocking_threads, switches, steals, parks, timers, fds, stack_bytes }
         zk_goinfo { size, id, name, state, wait_on, since, stack_size, stack_used }
     }

@@ -33,9 +33,10 @@ const SECTIONS: &[Section] = &[
     Section { title: "channels", name: "chan", modules: &["chan"] },
     Section { title: "select", name: "select", modules: &["select"] },
     Section { title: "timers", name: "timer", modules: &["timer"] },
-    Section { title: "sync: zeroed storage is ready to use", name: "sync", modules: &["sync"] },
+    Section { title: "sync: zeroed storage is ready to use", name: "sync", modules: &["lock", "sync", "pool"] },
     Section { title: "context and groups", name: "ctx", modules: &["ctx", "group"] },
     Section { title: "blocking code", name: "blocking", modules: &["blocking"] },
+    Section { title: "defer, panic, recover", name: "defer", modules: &["defer"] },
     Section { title: "looking inside", name: "stats", modules: &["stats"] },
 ];
 

@@ -1,0 +1,310 @@
+/* Defer, panic, recover: rules P-01 to P-12. */
+#include "zktest.h"
+
+/* What ran, in order, as letters. */
+typedef struct trail {
+  char seen[32];
+  int n, done;
+} trail;
+static trail *current; /* of the one goroutine that a test looks at */
+
+static void letter(void *arg) { current->seen[current->n++] = *(const char *)arg; }
+#define DEFER(text) OK(zk_defer(letter, (void *)(text)))
+#define SEEN(t, text) CHECK(!strcmp((t)->seen, (text)))
+
+static void nothing_is_an_error(void) {
+  EQ(zk_defer(NULL, NULL), ZK_EINVAL);
+  EQ(zk_try(NULL, NULL, NULL, 0), ZK_EINVAL);
+  zk_scope_end(NULL);
+}
+
+static void defer_outside_everything(void) { EQ(zk_defer(letter, NULL), ZK_EPERM); }
+
+static void a_scope_runs_its_defers_last_first(void) {
+  trail t = { "", 0, 0 };
+  current = &t;
+  zk_scope outer = zk_scope_begin();
+  DEFER("a");
+  DEFER("b");
+  zk_scope inner = zk_scope_begin();
+  DEFER("c");
+  DEFER("d");
+  zk_scope_end(&inner);
+  SEEN(&t, "dc");
+  zk_scope_end(&inner); /* closed already: nothing */
+  SEEN(&t, "dc");
+  DEFER("e");
+  zk_scope_end(&outer);
+  SEEN(&t, "dceba");
+}
+
+static void ends_normally(void *arg) {
+  (void)arg;
+  DEFER("a");
+  DEFER("b");
+  current->seen[current->n++] = '.';
+}
+static void panics(void *arg) {
+  DEFER("a");
+  DEFER("b");
+  zk_panic((const char *)arg);
+}
+
+static void p02_p04_try_catches_and_defers_run(void) {
+  trail t = { "", 0, 0 };
+  char why[20] = "untouched";
+  current = &t;
+  OK(zk_try(ends_normally, NULL, why, sizeof why));
+  SEEN(&t, ".ba");
+  CHECK(!strcmp(why, "untouched"));
+  EQ(zk_try(panics, (void *)"disk on fire", why, sizeof why), ZK_EPANIC);
+  SEEN(&t, ".baba");
+  CHECK(!strcmp(why, "disk on fire"));
+  EQ(zk_try(panics, (void *)"a text that is longer than the room", why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "a text that is long"));
+  EQ(zk_try(panics, (void *)"x", why, 0), ZK_EPANIC);
+  EQ(zk_try(panics, (void *)"x", NULL, 10), ZK_EPANIC);
+  EQ(zk_try(panics, NULL, why, 1), ZK_EPANIC);
+  EQ(why[0], 0);
+  EQ(zk_try(panics, (void *)"not \xff utf-8", why, sizeof why), ZK_EPANIC);
+  CHECK(!strncmp(why, "not ", 4) && strstr(why, "utf-8"));
+}
+
+static void nested(void *arg) {
+  char why[20];
+  (void)arg;
+  DEFER("o");
+  EQ(zk_try(panics, (void *)"inner", why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "inner"));
+  DEFER("p");
+  zk_panic("outer");
+}
+static void tries_nest(void) {
+  trail t = { "", 0, 0 };
+  char why[20];
+  current = &t;
+  EQ(zk_try(nested, NULL, why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "outer"));
+  SEEN(&t, "bapo");
+}
+
+static void panic_again(void *arg) { zk_panic((const char *)arg); }
+static void replaces(void *arg) {
+  (void)arg;
+  DEFER("a");
+  OK(zk_defer(panic_again, (void *)"second"));
+  zk_panic("first");
+}
+static void a_panic_in_a_defer_goes_on_with_the_rest(void) {
+  trail t = { "", 0, 0 };
+  char why[60];
+  current = &t;
+  EQ(zk_try(replaces, NULL, why, sizeof why), ZK_EPANIC);
+  CHECK(strstr(why, "second"));
+  SEEN(&t, "a");
+}
+
+static void frames(int n) {
+  volatile char here[200];
+  here[0] = (char)n;
+  if (n > 0) frames(n - 1);
+  else zk_panic("deep");
+  here[1] = here[0];
+}
+static void deep(void *arg) {
+  DEFER("z");
+  frames(30);
+  (void)arg;
+}
+static void try_catches_from_any_depth_and_leaves_nothing(void) {
+  trail t = { "", 0, 0 };
+  current = &t;
+  for (int i = 0; i < 10; i++) EQ(zk_try(deep, NULL, NULL, 0), ZK_EPANIC);
+  SEEN(&t, "zzzzzzzzzz");
+}
+
+/* ---- goroutines */
+
+static void defers_and_exits(void *arg) {
+  (void)arg;
+  DEFER("a");
+  zk_scope s = zk_scope_begin();
+  DEFER("b");
+  (void)s;
+  zk_goexit();
+}
+static void defers_and_returns(void *arg) {
+  (void)arg;
+  DEFER("c");
+}
+static void note_end(void *arg) { SET(&((trail *)arg)->done, 1); }
+static void run_in_goroutine(zk_fn f, trail *t) {
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  o.on_exit = note_end;
+  SET(&t->done, 0);
+  OK(zk_go_with(&o, f, t));
+  UNTIL(GET(&t->done));
+}
+static void p09_goexit_and_return_run_the_defers(void) {
+  trail t = { "", 0, 0 };
+  current = &t;
+  run_in_goroutine(defers_and_exits, &t);
+  SEEN(&t, "ba");
+  run_in_goroutine(defers_and_returns, &t);
+  SEEN(&t, "bac");
+}
+
+static void exits_in_try(void *arg) {
+  (void)arg;
+  DEFER("x");
+  zk_goexit();
+}
+static void tries_to_stay(void *arg) {
+  (void)arg;
+  DEFER("y");
+  (void)zk_try(exits_in_try, NULL, NULL, 0);
+  letter((void *)"!");
+}
+static void p10_goexit_is_not_caught(void) {
+  trail t = { "", 0, 0 };
+  current = &t;
+  run_in_goroutine(tries_to_stay, &t);
+  SEEN(&t, "xy");
+}
+
+static void exit_instead(void *arg) {
+  (void)arg;
+  zk_goexit();
+}
+static void panics_but_exits(void *arg) {
+  (void)arg;
+  DEFER("a");
+  OK(zk_defer(exit_instead, NULL));
+  zk_panic("discarded");
+}
+static void p11_goexit_in_a_defer_discards_the_panic(void) {
+  trail t = { "", 0, 0 };
+  current = &t;
+  run_in_goroutine(panics_but_exits, &t);
+  SEEN(&t, "a");
+}
+
+static void parks_in_try(void *arg) {
+  EQ(zt_recv((zk_chan *)arg), 5);
+  zk_yield();
+  zk_panic("after a wait");
+}
+static void a_try_may_wait_inside(void) {
+  char why[20];
+  for (int i = 0; i < 50; i++) {
+    zk_chan *c = zt_ints(1);
+    OK(zt_send(c, 5));
+    EQ(zk_try(parks_in_try, c, why, sizeof why), ZK_EPANIC);
+    CHECK(!strcmp(why, "after a wait"));
+    zk_chan_unref(c);
+  }
+}
+
+#ifndef __cplusplus
+static void in_a_block(void) {
+  ZK_SCOPE;
+  DEFER("a");
+  {
+    ZK_SCOPE;
+    DEFER("b");
+  }
+  DEFER("c");
+}
+static void panics_in_a_block(void *arg) {
+  ZK_SCOPE;
+  DEFER("d");
+  zk_panic(arg);
+}
+static void scope_is_a_statement(void) {
+  trail t = { "", 0, 0 };
+  current = &t;
+  in_a_block();
+  SEEN(&t, "bca");
+  EQ(zk_try(panics_in_a_block, "x", NULL, 0), ZK_EPANIC);
+  SEEN(&t, "bcad");
+}
+#endif
+
+/* ---- panics that nobody catches */
+
+static void say(void *arg) { fprintf(stderr, "%s\n", (const char *)arg); }
+static void dies(void *arg) {
+  OK(zk_defer(say, (void *)"deferred first"));
+  zk_panic((const char *)arg);
+}
+static void uncaught(void) {
+  GO("doomed", dies, (void *)"nobody catches this");
+  for (;;) zk_yield();
+}
+static int dies_in_main(void *arg) {
+  dies(arg);
+  return 0;
+}
+static void uncaught_in_main(void) { (void)zk_run(dies_in_main, (void *)"main is doomed", NULL); }
+static void uncaught_on_a_thread(void) { zk_panic("a plain thread"); }
+static void p01_p02_an_uncaught_panic_ends_the_process(void) {
+  char err[1 << 14];
+  int status = zt_child("uncaught", err, sizeof err);
+  CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+  const char *deferred = strstr(err, "deferred first"), *report = strstr(err, "panic: nobody catches this");
+  CHECK(deferred && report && deferred < report);
+  CHECK(strstr(report, "doomed"));
+  CHILD_ABORTS(uncaught_in_main, "main is doomed");
+  CHILD_ABORTS(uncaught_on_a_thread, "a plain thread");
+}
+
+static int reported;
+static void on_panic(uint64_t goid, const char *msg, void *user) {
+  CHECK(goid != 0 && user == NULL && strstr(msg, "to the hook"));
+  INC(&reported);
+}
+static int panics_in_main(void *arg) {
+  zk_panic((const char *)arg);
+  return 0;
+}
+static void with_a_hook(void) {
+  zk_config c = ZK_CONFIG_INIT;
+  c.on_panic = on_panic;
+  OK(zk_init(&c));
+  for (int i = 0; i < 20; i++) GO("doomed", dies, (void *)"to the hook");
+  UNTIL(GET(&reported) == 20);
+  UNTIL(zt_alive("doomed") == 0);
+  zk_wg wg = ZK_ZERO;
+  OK(zk_wg_go(&wg, panic_again, (void *)"to the hook")); /* a member that panics is done after the report */
+  OK(zk_wg_wait(&wg, zk_in(ZT_LIMIT)));
+  EQ(GET(&reported), 21);
+  int code = -1, rc = zk_run(panics_in_main, (void *)"to the hook", &code);
+  CHECK(rc == ZK_EPANIC || rc == ZK_EDEADLOCK);
+  EQ(code, -1);
+  EQ(GET(&reported), 22);
+}
+static void the_hook_lets_the_rest_go_on(void) { CHILD_EXITS(with_a_hook, 0); }
+
+static const zt_test tests[] = {
+  BOTH(nothing_is_an_error),
+  ONCE(defer_outside_everything),
+  BOTH(a_scope_runs_its_defers_last_first),
+  BOTH(p02_p04_try_catches_and_defers_run),
+  BOTH(tries_nest),
+  BOTH(a_panic_in_a_defer_goes_on_with_the_rest),
+  BOTH(try_catches_from_any_depth_and_leaves_nothing),
+  BOTH(p09_goexit_and_return_run_the_defers),
+  BOTH(p10_goexit_is_not_caught),
+  BOTH(p11_goexit_in_a_defer_discards_the_panic),
+  BOTH(a_try_may_wait_inside),
+#ifndef __cplusplus
+  BOTH(scope_is_a_statement),
+#endif
+  ONCE(p01_p02_an_uncaught_panic_ends_the_process),
+  ONCE(the_hook_lets_the_rest_go_on),
+  CHILD(uncaught),
+  CHILD(uncaught_in_main),
+  CHILD(uncaught_on_a_thread),
+  CHILD(with_a_hook),
+};
+MAIN(tests)
