@@ -172,8 +172,12 @@ fn round(seed: u64) -> u64 {
     for p in 0..producers {
         let (txs, book, rng) = (txs.clone(), book.clone(), Rng(rng.next()));
         if p == 7 {
-            // A plain thread takes part as well.
-            threads.push(std::thread::spawn(move || produce(p, share, rng, &txs, &book)));
+            // A plain thread takes part as well. Until its first call nobody knows that it will come.
+            zokor::hold();
+            threads.push(std::thread::spawn(move || {
+                produce(p, share, rng, &txs, &book);
+                zokor::release();
+            }));
         } else {
             parties.push(zokor::go(move || produce(p, share, rng, &txs, &book)));
         }
