@@ -177,6 +177,7 @@ fn a_context_moves_to_another_thread() {
     tls_set(ptr::null_mut());
 }
 
+#[cfg(not(feature = "boost-context"))]
 #[inline(never)]
 fn named_in_the_backtrace(p: &mut Pair) {
     let text = std::backtrace::Backtrace::force_capture().to_string();

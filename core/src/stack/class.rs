@@ -8,8 +8,8 @@
 //! pages went back; `fresh` ranges, never used and without guards.
 //!
 //! # Invariants
-//! * K1. A slot in `warm` or `cold` has been through `guard::install`.
-//! * K2. `low` is the smallest length `warm` had since the last scavenge, so its first `low`
+//! * SC1. A slot in `warm` or `cold` has been through `guard::install`.
+//! * SC2. `low` is the smallest length `warm` had since the last scavenge, so its first `low`
 //!   slots have lain there all that time. Those, and only those, give their pages back.
 //!
 //! No system call that can take long happens under a lock, except mapping a slab.
@@ -37,7 +37,7 @@ struct Class {
     slots: usize,
     /// Slots taken and not put back.
     out: usize,
-    /// See K2.
+    /// See SC2.
     low: usize,
     /// How many fresh slots to guard next time.
     batch: usize,
@@ -107,7 +107,7 @@ pub fn take(log2: u32, n: usize, to: &mut Vec<Stack>) -> Result<(), Error> {
         class.take_fresh(log2, n)?
     };
     let count = (run.end - run.next) >> log2;
-    // SAFETY: the slots were fresh and are ours now (S1), so nothing lives in them.
+    // SAFETY: the slots were fresh and are ours now (ST1), so nothing lives in them.
     unsafe { guard::install(run.next, log2, count) };
     to.extend((0..count).rev().map(|i| Stack::new(run.next + (i << log2), log2)));
     Ok(())
@@ -149,7 +149,7 @@ pub fn get_sized(size: usize) -> Result<Stack, Error> {
         }
         class.take_fresh(log2, 1)?
     };
-    // SAFETY: the slot was fresh and is ours now (S1), so nothing lives in it.
+    // SAFETY: the slot was fresh and is ours now (ST1), so nothing lives in it.
     unsafe { guard::install(run.next, log2, 1) };
     Ok(Stack::new(run.next, log2))
 }
@@ -190,7 +190,7 @@ fn scavenge_class(log2: u32) -> usize {
         }
     }
     for batch in runs.chunks(pages::BATCH) {
-        // SAFETY: the slots are in no list and with no owner but us (S1), so what they hold is dead.
+        // SAFETY: the slots are in no list and with no owner but us (ST1), so what they hold is dead.
         unsafe { give_back(batch) };
     }
     // From the front is taken last, so low addresses are re-used first and stay dense.

@@ -36,9 +36,9 @@
 //!
 //! # Invariants
 //!
-//! * S1. A slot is in exactly one place: fresh, in one list, in one pool, or held by one owner.
-//! * S2. A slot that has left "fresh" has its guard, or [`sp_check_needed`] is true.
-//! * S3. Slabs are unmapped by [`release_all`] only.
+//! * ST1. A slot is in exactly one place: fresh, in one list, in one pool, or held by one owner.
+//! * ST2. A slot that has left "fresh" has its guard, or [`sp_check_needed`] is true.
+//! * ST3. Slabs are unmapped by [`release_all`] only.
 
 mod class;
 mod guard;
@@ -87,7 +87,7 @@ impl From<std::io::Error> for Error {
     }
 }
 
-/// A stack, or none. A plain handle: copying it copies no ownership (S1 is up to who holds it).
+/// A stack, or none. A plain handle: copying it copies no ownership (ST1 is up to who holds it).
 ///
 /// One word: the slot's address, whose low bits are free, and in these the logarithm of its size.
 #[derive(Clone, Copy, PartialEq, Eq)]

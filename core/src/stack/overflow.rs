@@ -14,12 +14,12 @@
 //! * `DESCRIBE`: the scheduler's function that writes a goroutine's id and name.
 //!
 //! # Invariants
-//! * O1. An element of a chain is written before the chain's length counts it, and never changes.
-//! * O2. Everything the handler does is async-signal-safe, up to the names in the backtrace, which come last
+//! * SO1. An element of a chain is written before the chain's length counts it, and never changes.
+//! * SO2. Everything the handler does is async-signal-safe, up to the names in the backtrace, which come last
 //!   and under a watchdog.
 //!
 //! # Orderings
-//! A chain's length is stored with Release and loaded with Acquire (O1); so is `DESCRIBE`.
+//! A chain's length is stored with Release and loaded with Acquire (SO1); so is `DESCRIBE`.
 //!
 //! # Being on top
 //!
@@ -85,7 +85,7 @@ struct Chain {
     times: AtomicUsize,
 }
 
-// SAFETY: `handlers` is written under INSTALL only, beyond `len`, and read below `len` (O1).
+// SAFETY: `handlers` is written under INSTALL only, beyond `len`, and read below `len` (SO1).
 unsafe impl Sync for Chain {}
 
 impl Chain {
@@ -107,9 +107,9 @@ impl Chain {
         if n == MAX_CHAIN {
             return false;
         }
-        // SAFETY: INSTALL is held, and nobody reads at `n` before the store below (O1).
+        // SAFETY: INSTALL is held, and nobody reads at `n` before the store below (SO1).
         unsafe { (*self.handlers.get())[n].write(action) };
-        // Release: pairs with the Acquire in `pick`, which reads the element (O1).
+        // Release: pairs with the Acquire in `pick`, which reads the element (SO1).
         self.len.store(n + 1, Release);
         self.spent.store(0, Relaxed);
         true
@@ -117,13 +117,13 @@ impl Chain {
 
     /// Whose turn it is for this fault; None when all handlers are through.
     fn pick(&self, addr: usize, ip: usize) -> Option<Action> {
-        // Acquire: pairs with the Release in `push` (O1).
+        // Acquire: pairs with the Release in `push` (SO1).
         let len = self.len.load(Acquire);
         if self.repeats(addr, ip) {
             self.spend();
         }
         let i = len.checked_sub(1 + self.spent.load(Relaxed))?;
-        // SAFETY: `i < len`, so the element is there and does not change (O1).
+        // SAFETY: `i < len`, so the element is there and does not change (SO1).
         Some(unsafe { (*self.handlers.get())[i].assume_init() })
     }
 
@@ -160,7 +160,7 @@ pub fn reinstall_if_replaced() {
     let _guard = INSTALL.lock();
     for (chain, signal) in CHAIN.iter().zip(signal::FAULTS) {
         match Action::current(signal) {
-            // SAFETY: by O2 the handler is fit for this.
+            // SAFETY: by SO2 the handler is fit for this.
             Ok(now) if !now.is(on_fault) && chain.push(now) => unsafe { signal::install(signal, on_fault) },
             _ => {}
         }

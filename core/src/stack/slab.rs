@@ -8,10 +8,10 @@
 //! compare-and-swap on `COUNT`'s reserve and are valid once their base is not zero.
 //!
 //! # Invariants
-//! * L1. An entry whose `base` is not zero has a valid `meta`, and both stay until `release`.
+//! * SL1. An entry whose `base` is not zero has a valid `meta`, and both stay until `release`.
 //!
 //! # Orderings
-//! `base` is stored with Release after `meta` and loaded with Acquire before it (L1).
+//! `base` is stored with Release after `meta` and loaded with Acquire before it (SL1).
 
 use super::{guard, Error};
 use crate::sys;
@@ -74,7 +74,7 @@ fn publish(start: *mut u8, bytes: usize, log2: u32) -> Result<Fresh, Error> {
     };
     let base = start as usize;
     entry.meta.store(bytes >> log2 << 8 | log2 as usize, Relaxed);
-    // Release: pairs with the Acquire in `entries`; who sees the base sees the meta (L1).
+    // Release: pairs with the Acquire in `entries`; who sees the base sees the meta (SL1).
     entry.base.store(base, Release);
     MAPPED.fetch_add(bytes, Relaxed);
     Ok(Fresh { next: base, end: base + bytes })
@@ -84,7 +84,7 @@ fn publish(start: *mut u8, bytes: usize, log2: u32) -> Result<Fresh, Error> {
 fn entries() -> impl Iterator<Item = (usize, usize, u32)> {
     let n = COUNT.load(Relaxed).min(MAX_SLABS);
     TABLE[..n].iter().filter_map(|e| {
-        // Acquire: pairs with the Release in `publish` (L1).
+        // Acquire: pairs with the Release in `publish` (SL1).
         let base = e.base.load(Acquire);
         let meta = e.meta.load(Relaxed);
         (base != 0).then_some((base, meta >> 8, (meta & 0xff) as u32))
