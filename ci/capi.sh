@@ -154,7 +154,7 @@ installation() {
         local static
         read -ra shared <<<"$(pkg-config --cflags --libs zokor)"
         read -ra static <<<"$(pkg-config --cflags zokor) $lib/libzokor.a $(pkg-config --static --libs-only-l zokor | sed 's/-lzokor//')"
-        for file in fibonacci.c worker_pool.c deadlines.c fibonacci.cpp worker_pool.cpp deadlines.cpp; do
+        for file in fibonacci.c worker_pool.c deadlines.c defer.c fibonacci.cpp worker_pool.cpp deadlines.cpp; do
             check "$file builds" build_consumer "$file" "$out/consumer" "${shared[@]}"
             check "$file runs, shared" consumer "$file" env LD_LIBRARY_PATH="$lib" "$out/consumer"
             check "$file builds, static" build_consumer "$file" "$out/consumer-static" "${static[@]}"

@@ -109,7 +109,7 @@ enum {
 };
 
 /* The text for a result: "channel is closed", "Connection reset by peer". [any]
- * Never NULL; static storage. Results >= 0 are "success". */
+ * Never NULL; static storage. Results >= 0 are "ok". */
 ZK_API const char *zk_strerror(int rc);
 
 /* The name of a result: "ZK_ECLOSED", "ECONNRESET". [any]

@@ -287,6 +287,62 @@ public:
   }
 };
 
+class mutex {                            // Lockable: std::lock_guard<zokor::mutex>, std::unique_lock, std::scoped_lock
+  zk_mutex m_ = ZK_ZERO;
+public:
+  mutex() = default;
+  mutex(const mutex &) = delete;
+  mutex &operator=(const mutex &) = delete;
+  void lock() { zk_mutex_lock(&m_); }
+  void unlock() { zk_mutex_unlock(&m_); }
+  bool try_lock() { return lock(nowait); }
+  bool lock(deadline d) {                // false: not before the deadline
+    int rc = zk_mutex_lock_until(&m_, d.at);
+    if (rc == ZK_EAGAIN || rc == ZK_ETIMEDOUT) return false;
+    return check(rc), true;
+  }
+};
+
+class shared_mutex {                     // SharedMutex: std::shared_lock reads, std::unique_lock writes
+  zk_rwmutex m_ = ZK_ZERO;
+public:
+  shared_mutex() = default;
+  shared_mutex(const shared_mutex &) = delete;
+  shared_mutex &operator=(const shared_mutex &) = delete;
+  void lock() { zk_rwmutex_lock(&m_); }
+  void unlock() { zk_rwmutex_unlock(&m_); }
+  bool try_lock() { return zk_rwmutex_lock_until(&m_, ZK_NOWAIT) == ZK_OK; }
+  void lock_shared() { zk_rwmutex_rlock(&m_); }
+  void unlock_shared() { zk_rwmutex_runlock(&m_); }
+  bool try_lock_shared() { return zk_rwmutex_rlock_until(&m_, ZK_NOWAIT) == ZK_OK; }
+};
+
+// A deadline and a way to cancel, for many goroutines; copies refer to the same one. go(ctx, f) binds a goroutine to it:
+// its blocking calls throw ZK_ECANCELED or ZK_ETIMEDOUT once it has ended, and the goroutine then ends quietly.
+class context {
+  zk_ctx *x_ = nullptr;
+public:
+  explicit context(deadline d = {}) : x_(zk_ctx_new(nullptr, d.at)) { if (!x_) throw std::bad_alloc(); }
+  explicit context(const context &parent, deadline d) : x_(zk_ctx_new(parent.x_, d.at)) { if (!x_) throw std::bad_alloc(); }
+  context(const context &o) : x_(zk_ctx_ref(o.x_)) {}
+  context(context &&o) noexcept : x_(std::exchange(o.x_, nullptr)) {}
+  context &operator=(context o) noexcept { std::swap(x_, o.x_); return *this; }
+  ~context() { zk_ctx_unref(x_); }
+  void cancel(int cause = 0) const { zk_ctx_cancel(x_, cause); }
+  int err() const { return zk_ctx_err(x_); }                  // 0 while live, else the cause
+  zk_chan *done() const { return zk_ctx_done(x_); }           // borrowed; closed when it ends
+  zk_ctx *get() const { return x_; }
+};
+
+template <class F> void go(const context &ctx, F &&f) {
+  using D = std::decay_t<F>;
+  auto p = std::make_unique<D>(std::forward<F>(f));
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  o.ctx = ctx.get();
+  check(zk_go_with(&o, &detail::call<D>, p.get()));
+  (void)p.release();
+}
+
 // A timer that ticks on a channel; it stops when the object goes.
 class timer {
   struct unref { void operator()(zk_timer *t) const { zk_timer_unref(t); } };

@@ -12,7 +12,7 @@ use crate::oserror;
 /// The library's own errors: number, name, text.
 #[rustfmt::skip]
 const OWN: &[(c_int, &CStr, &CStr)] = &[
-    (0,     c"ZK_OK",        c"success"),
+    (0,     c"ZK_OK",        c"ok"),
     (-5001, c"ZK_ECLOSED",   c"channel is closed"),
     (-5002, c"ZK_ETIMEDOUT", c"deadline has passed"),
     (-5003, c"ZK_EAGAIN",    c"operation would block"),
@@ -68,7 +68,7 @@ fn describe(rc: c_int) -> (&'static CStr, &'static CStr) {
 
 /// The text for a result: "channel is closed", "Connection reset by peer". `[any]`
 ///
-/// Never NULL; static storage. Results >= 0 are "success".
+/// Never NULL; static storage. Results >= 0 are "ok".
 #[no_mangle]
 pub extern "C" fn zk_strerror(rc: c_int) -> *const c_char {
     describe(rc).1.as_ptr()

@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
+#include <shared_mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -222,6 +224,53 @@ static void an_arm_sends_its_value_once() {
   EQ(c.size(), 1);
 }
 
+static void locks_lock() {
+  zokor::mutex m;
+  zokor::shared_mutex rw;
+  zokor::wait_group wg;
+  int n = 0, sum = 0;
+  for (int i = 0; i < 6; i++)
+    wg.go([&] {
+      for (int k = 0; k < 500; k++) {
+        { std::lock_guard<zokor::mutex> lock(m); n++; }
+        if (k % 50) { std::shared_lock<zokor::shared_mutex> lock(rw); (void)sum; }
+        else { std::unique_lock<zokor::shared_mutex> lock(rw); sum++; }
+      }
+    });
+  wg.wait();
+  EQ(n, 3000);
+  EQ(sum, 60);
+  std::unique_lock<zokor::mutex> held(m);
+  CHECK(!m.try_lock() && !m.lock(zokor::deadline(1ms)));
+  CHECK(rw.try_lock_shared() && rw.try_lock_shared() && !rw.try_lock());
+  rw.unlock_shared();
+  rw.unlock_shared();
+}
+
+static void a_context_ends_goroutines_and_their_frames() {
+  chan<int> never;
+  zokor::wait_group wg;
+  zokor::context ctx, child(ctx, zokor::forever), copy = ctx;
+  chan<bool> waiting(4);
+  for (int i = 0; i < 4; i++) {
+    wg.add();
+    zokor::go(child, [&, i] {
+      struct Done { zokor::wait_group &wg; ~Done() { wg.done(); } } done{wg};
+      Counted here(i);
+      waiting.send(true, zokor::nowait);
+      never.recv();                                           // throws: the goroutine ends quietly
+      CHECK(!"reached");
+    });
+  }
+  for (int i = 0; i < 4; i++) CHECK(waiting.recv());
+  EQ(ctx.err(), 0);
+  copy.cancel(77);
+  wg.wait();
+  EQ(child.err(), 77);
+  EQ(Counted::alive, 0);
+  EQ(zk_chan_recv(child.done(), nullptr, 0, ZK_NOWAIT), ZK_ECLOSED);
+}
+
 static void wait_groups_wait() {
   zokor::wait_group wg;
   wg.add();
@@ -315,6 +364,8 @@ static const zt_test tests[] = {
   BOTH(select_runs_the_chosen_arm),
   BOTH(select_keeps_or_destroys_each_value_once),
   BOTH(an_arm_sends_its_value_once),
+  BOTH(locks_lock),
+  BOTH(a_context_ends_goroutines_and_their_frames),
   BOTH(wait_groups_wait),
   BOTH(durations_saturate),
   BOTH(timers_tick),
