@@ -4,8 +4,8 @@
 //! under the lock of its class, and by `overflow` from a signal handler.
 //!
 //! # State
-//! `TABLE` holds each slab ever mapped, `COUNT` how many. Entries are claimed with a
-//! compare-and-swap on `COUNT`'s reserve and are valid once their base is not zero.
+//! `TABLE` holds each slab ever mapped, `COUNT` how many. Counting up claims an
+//! entry, which is valid once its base is not zero.
 //!
 //! # Invariants
 //! * SL1. An entry whose `base` is not zero has a valid `meta`, and both stay until `release`.
