@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 say "build"
-python/build.sh --locked
+python/build.sh --release --locked
 export PYTHONPATH=$PWD/python
 
 # usable PYTHON: whether it starts and is a version the module is for.
@@ -20,25 +20,37 @@ environment() {
     "$where/bin/python" -m pip install -q --disable-pip-version-check "$@"
 }
 
-tested=""
-for python in python3 python3.11 python3.12 python3.13 python3.14; do
-    usable "$python" || { [ "$python" = python3 ] || skip "$python (not installed)"; continue; }
-    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    case " $tested " in *" $version "*) continue ;; esac
-    where=$CARGO_TARGET_DIR/venv-$version
-    [ "$python" = python3 ] && where=$PWD/.venv
+# interpreter VERSION: where it is, on PATH or below pyenv.
+interpreter() {
+    local python
+    for python in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python; do
+        if usable "$python"; then
+            echo "$python"
+            return
+        fi
+    done
+    return 1
+}
+
+default=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+usable python3 || skip "tests on python3 (it is $default)"
+for version in 3.11 3.12 3.13 3.14; do
+    python=python3 where=$PWD/.venv
+    if [ "$version" != "$default" ]; then
+        python=$(interpreter "$version") || { skip "tests on CPython $version (not installed)"; continue; }
+        where=$CARGO_TARGET_DIR/venv-$version
+    fi
     say "tests on CPython $("$python" -c 'import platform; print(platform.python_version())')"
     if ! environment "$python" "$where" pytest; then
         skip "tests on CPython $version (no virtual environment with pytest: python3-venv or the package index is missing)"
         continue
     fi
     "$where/bin/python" -m pytest -q -p no:cacheprovider -c python/pyproject.toml python/tests "$@"
-    tested="$tested $version"
 done
 
 say "types"
 if [ -x .venv/bin/python ] && environment python3 .venv pytest mypy basedpyright; then
-    .venv/bin/python -m mypy --config-file python/pyproject.toml --strict python/tests/typing_checks.py python/tests
+    .venv/bin/python -m mypy --config-file python/pyproject.toml --strict python/tests
     .venv/bin/python -m mypy --config-file python/pyproject.toml --strict examples/python/*.py
     .venv/bin/basedpyright --project python/pyproject.toml python/tests/typing_checks.py
     (cd python && ../.venv/bin/python -m mypy.stubtest zokor --allowlist tests/stubtest.txt)
