@@ -93,6 +93,23 @@ pub fn load() -> Result<(), &'static CStr> {
     Ok(())
 }
 
+extern "C-unwind" {
+    /// From 3.12 on this gives the GIL up for a moment, and so may be where a thread is ended.
+    #[link_name = "PyThreadState_Swap"]
+    fn swap_unwinding(new: *mut PyThreadState) -> *mut PyThreadState;
+}
+
+/// `PyThreadState_Swap` that never comes back once the interpreter is ending.
+///
+/// # Safety
+/// The GIL is held with another thread state than `new`.
+pub unsafe fn swap(new: *mut PyThreadState) {
+    let guard = HangGuard;
+    // SAFETY: the caller's.
+    unsafe { swap_unwinding(new) };
+    core::mem::forget(guard);
+}
+
 /// Stops a forced unwind: while one is alive in a frame, a thread that CPython ends during finalization sleeps for
 /// ever instead (what CPython itself does from 3.14 on). Forget it when the call came back.
 pub struct HangGuard;

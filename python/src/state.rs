@@ -151,7 +151,7 @@ unsafe fn change(held: *mut PyThreadState, me: *mut PyThreadState) {
         unsafe { f::PyEval_RestoreThread(me) };
     } else {
         // SAFETY: this thread holds the GIL with `held` (T2).
-        unsafe { f::PyThreadState_Swap(me) };
+        unsafe { f::swap(me) };
     }
     HELD.set(me);
     bury();

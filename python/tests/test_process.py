@@ -200,6 +200,26 @@ started.recv()
         assert (done.out, done.err) == ("", "")
 
 
+def test_exit_with_goroutines_on_several_threads(child: type[Child]) -> None:
+    for _ in range(10):
+        done = child(
+            """
+import zokor
+zokor.configure(workers=4)
+c = zokor.Chan()
+def work(n):
+    while True:
+        if n % 2: c.send(n)
+        else: c.recv()
+for n in range(40):
+    zokor.go(work, n)
+while zokor.stats().switches < 2000:
+    pass
+"""
+        )
+        assert (done.out, done.err) == ("", "")
+
+
 def test_exit_with_helpers_that_block(child: type[Child]) -> None:
     for _ in range(5):
         done = child(
