@@ -3,6 +3,8 @@
 //! Each bench runs in a goroutine of a runtime with one worker. What depends on several workers, or on other runtimes for comparison, is
 //! measured by the suite in `benches/`.
 
+#![allow(missing_docs)] // what criterion's macros define has none
+
 use criterion::{criterion_group, criterion_main, Bencher, Criterion};
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use zokor::{go, run, workers, yield_now, WaitGroup};
 
 /// Measures `f(n)`, which does `n` operations, in a main goroutine on one worker.
 fn within(b: &mut Bencher, f: impl Fn(u64) + Copy + Send + 'static) {
-    workers(1);
+    workers(1).expect("one worker");
     b.iter_custom(|n| {
         run(move || {
             let t = Instant::now();

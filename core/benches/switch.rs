@@ -6,6 +6,8 @@
 #[allow(dead_code, unused_imports, missing_docs)]
 mod arch;
 
+#![allow(missing_docs)] // what criterion's macros define has none
+
 use arch::{switch, Context};
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use std::hint::black_box;

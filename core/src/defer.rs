@@ -162,10 +162,10 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
 pub unsafe fn panic(msg: &str) -> ! {
     let mark = with(|s| {
         s.panics.push(msg.to_owned());
-        // SAFETY: a try in the chain is in progress (D1).
         if s.exiting || s.tries.is_null() {
             None
         } else {
+            // SAFETY: a try in the chain is in progress (D1).
             Some(unsafe { (*s.tries).defers })
         }
     });

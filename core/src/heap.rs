@@ -57,6 +57,7 @@ impl HeapNode {
 
     /// When the node is due, or was when it was last in a heap.
     #[inline(always)]
+    #[cfg_attr(not(test), allow(dead_code))] // tested with the rest of the structure
     pub(crate) fn when(&self) -> i64 {
         self.when
     }
@@ -111,6 +112,7 @@ impl Heap {
 
     /// Whether there is no node.
     #[inline(always)]
+    #[cfg_attr(not(test), allow(dead_code))] // tested with the rest of the structure
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -179,6 +181,7 @@ impl Heap {
     /// # Safety
     ///
     /// `node` is valid, and in this heap or in none.
+    #[cfg_attr(not(test), allow(dead_code))] // tested with the rest of the structure
     pub(crate) unsafe fn update(&mut self, node: *mut HeapNode, when: i64) -> bool {
         self.seq += 1;
         // SAFETY: the caller gives a valid node.

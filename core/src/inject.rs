@@ -81,6 +81,7 @@ impl<N: Linked> Injector<N> {
     ///
     /// The links lead from `head` to `tail` over `n` valid nodes that are in no other chain and stay
     /// valid until they are popped.
+    #[cfg_attr(not(test), allow(dead_code))] // tested with the rest of the structure
     pub(crate) unsafe fn push_many(&self, head: *mut N, tail: *mut N, n: usize) {
         // SAFETY: the caller's promise is what `append` asks for.
         self.with(|chain| unsafe { chain.append(head, tail, n) });

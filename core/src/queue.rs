@@ -148,13 +148,6 @@ impl<N: Linked> LocalQueue<N> {
         self.thief.hint.load(Ordering::Relaxed) >> 1
     }
 
-    /// Whether the `next` slot was filled when somebody last left it.
-    #[inline(always)]
-    pub(crate) fn has_next_hint(&self) -> bool {
-        // Relaxed: a hint.
-        self.thief.hint.load(Ordering::Relaxed) & 1 != 0
-    }
-
     /// Whether there was anything at all, in the chain or in the slot.
     #[inline(always)]
     pub(crate) fn has_work_hint(&self) -> bool {

@@ -39,8 +39,6 @@ pub(crate) enum Rank {
     Chan,
     /// A shard of the timer heap.
     Timer,
-    /// The poller's table of file descriptors.
-    Poll,
     /// Who sleeps and who holds a permit.
     Idle,
     /// The pool of threads for blocking calls.

@@ -18,10 +18,8 @@ fn iterators_wait_and_end() {
         };
         drop(s);
         assert_eq!(r.iter().take(10).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
-        let mut next = 10;
-        for n in &r {
+        for (n, next) in r.iter().zip(10..) {
             assert_eq!(n, next);
-            next += 1;
             if n == 49 {
                 break;
             }

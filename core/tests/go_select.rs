@@ -905,7 +905,7 @@ fn s20_mixed_selects_end() {
             }));
         }
         all.into_iter().for_each(|h| h.join().unwrap());
-        assert!(chans.iter().all(|c| c.0.len() == 0));
+        assert!(chans.iter().all(|c| c.0.is_empty()));
     });
 }
 

@@ -96,7 +96,7 @@ fn g03_numbers_and_names() {
     check(|| {
         let me = zokor::current();
         assert!(me.id() > 0 && me.name() == Some("main"));
-        let h = Builder::new().name("näme").go(|| zokor::current()).unwrap();
+        let h = Builder::new().name("näme").go(zokor::current).unwrap();
         let (id, g) = (h.id(), h.join().unwrap());
         assert_eq!((g.id(), g.name()), (id, Some("näme")));
         let ids: HashSet<u64> = (0..1000).map(|_| zokor::go(zokor::goid).join().unwrap()).collect();
@@ -501,6 +501,7 @@ fn g13_a_heavy_pair_and_a_light_pair_share_the_worker() {
 /// room for a loaded machine.
 #[test]
 fn g14_a_respawn_chain_starves_nobody() {
+    #[allow(clippy::only_used_in_recursion)] // `left` goes when the chain ends
     fn respawn(stop: Counter, left: Sender<()>) {
         if stop.get() == 0 {
             zokor::go(move || respawn(stop, left));

@@ -23,21 +23,9 @@ impl<T> UnsafeCell<T> {
     pub(crate) const fn new(value: T) -> UnsafeCell<T> {
         UnsafeCell(std::cell::UnsafeCell::new(value))
     }
-
-    /// Unwraps the value.
-    #[inline(always)]
-    pub(crate) fn into_inner(self) -> T {
-        self.0.into_inner()
-    }
 }
 
 impl<T: ?Sized> UnsafeCell<T> {
-    /// The address of the value.
-    #[inline(always)]
-    pub(crate) const fn get(&self) -> *mut T {
-        self.0.get()
-    }
-
     /// Calls `f` with the address of the value. The caller has shared access for as long as `f`
     /// reads through it.
     #[inline(always)]

@@ -220,12 +220,6 @@ impl ByteRing {
         Layout::from_size_align(bytes, align_of::<u128>()).map(Some).map_err(|_| NoRing::Absurd)
     }
 
-    /// Bytes of a value.
-    #[inline(always)]
-    pub fn elem_size(&self) -> usize {
-        self.size
-    }
-
     /// The address of the i-th oldest value.
     pub fn peek(&self, i: usize) -> *mut u8 {
         let mut at = self.head + i;

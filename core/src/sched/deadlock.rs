@@ -49,11 +49,6 @@ pub fn leave(w: &'static Worker) -> bool {
     }
 }
 
-/// Whether any `run` is in progress.
-pub fn running() -> bool {
-    !RUNS.lock().is_empty()
-}
-
 /// Nothing could ever run again? The looks are made one after the other, so they count only if nobody ran between the
 /// first and the last. Whoever else could make work (a helper thread, a section, a foreign thread) is counted until it
 /// has handed its work over.

@@ -131,10 +131,6 @@ impl MainState {
     pub fn is_over(&self) -> bool {
         self.0.load(Ordering::Relaxed) != 0
     }
-    /// The second of them.
-    pub fn is_deadlocked(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 2
-    }
 }
 
 /// What a worker counts. Read by anybody, a little late.
@@ -258,12 +254,6 @@ impl Worker {
     /// The calling thread is no worker any more.
     pub fn unbind(&self) {
         arch::tls_set(null_mut());
-    }
-
-    /// Whether the calling thread is this worker's.
-    #[inline(always)]
-    pub fn is_mine(&self) -> bool {
-        core::ptr::eq(arch::tls_get().cast(), self)
     }
 
     // ---- headers, ids and stacks ------------------------------------------------------------

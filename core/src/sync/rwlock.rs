@@ -286,7 +286,7 @@ impl RawRwMutex {
         };
         let mut s = self.state.load(Ordering::Relaxed);
         loop {
-            let new = (s & !(take | PENDING | QUEUED)) + granted | marks;
+            let new = ((s & !(take | PENDING | QUEUED)) + granted) | marks;
             // AcqRel: Release if nobody waited and the lock is free now, for who takes it next; Acquire for those we
             // hand it to, who come after all readers that gave it back.
             match self.state.compare_exchange_weak(s, new, Ordering::AcqRel, Ordering::Relaxed) {

@@ -75,21 +75,6 @@ impl<T> Mutex<T> {
         MutexGuard::new(self)
     }
 
-    /// Takes the value if it is free at once.
-    #[inline]
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        if !self.try_acquire() {
-            return None;
-        }
-        rank::acquire_try(self.rank, self.addr());
-        Some(MutexGuard::new(self))
-    }
-
-    /// The value, without locking: nobody else can have the mutex.
-    pub(crate) fn into_inner(self) -> T {
-        self.value.into_inner()
-    }
-
     /// Looks a few times more, then sleeps.
     #[cold]
     #[inline(never)]

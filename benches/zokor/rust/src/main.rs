@@ -42,7 +42,7 @@ fn workload<M: Go>(o: &Opts) {
 fn main() {
     let variant = std::env::args().nth(1).unwrap_or_default();
     let o = Opts::parse(2);
-    zokor::workers(o.p as u32);
+    zokor::workers(o.p as u32).expect("at least one worker");
     match variant.as_str() {
         "pinned" => zokor::run(move || workload::<Pinned>(&o)),
         "migrating" => zokor::run(move || workload::<Migrating>(&o)),
