@@ -60,7 +60,7 @@
 //!
 //! # Time
 //!
-//! [`after`], [`at`] and [`tick`] return receivers on which time arrives; [`never`] is the one where nothing ever does.
+//! [`after`], [`at`] and [`tick`] return receivers on which time arrives; [`never()`] is the one where nothing ever does.
 //!
 //! # What differs from `crossbeam-channel`
 //!
@@ -70,8 +70,8 @@
 //! * Dropping a [`SelectedOperation`] undoes it before it panics.
 //! * There is [`Sender::close`], [`Receiver::close`], `is_closed` and [`CloseError`].
 //!
-//! When a goroutine's wait is ended from outside (cancellation, shutdown), a send or receive reports the channel as
-//! disconnected, and nothing has happened to the message.
+//! When a goroutine's wait is ended from outside (its [context](crate::context) has ended, or the runtime shuts down), a send or
+//! receive reports the channel as disconnected, and nothing has happened to the message. A select does so for one of its cases.
 
 #[doc(hidden)]
 #[path = "operand.rs"]

@@ -65,10 +65,6 @@ pub struct Case<'a> {
 }
 
 /// Waits until one operation can proceed, or `deadline` has passed, and carries it out.
-///
-/// # Panics
-///
-/// When the wait is ended from outside, by a shutdown or a cancellation: there is no case that could say so.
 #[inline]
 pub fn run<const N: usize>(operations: [Case<'_>; N], order: Order, deadline: Time) {
     let cases: [SelCase; N] = std::array::from_fn(|i| {
@@ -106,15 +102,17 @@ pub(super) unsafe fn choose(
                     return Some(selected);
                 }
             }
-            Err(Error::WouldBlock | Error::TimedOut) => return None,
-            Err(error) => ended(error),
+            Err(Error::WouldBlock) => return None,
+            Err(Error::TimedOut) if deadline != FOREVER => return None,
+            // Ended from outside (cancelled, shut down): one of the cases reports its channel as disconnected, as a plain
+            // operation does.
+            Err(_) => {
+                let index = cases.iter().position(|case| !case.chan.is_null()).unwrap_or(0);
+                let selected = Selected { index, ok: false };
+                return (!cases.is_empty() && settle(&selected)).then_some(selected);
+            }
         }
     }
-}
-
-#[cold]
-fn ended(error: Error) -> ! {
-    panic!("select was ended from outside: {error:?}")
 }
 
 /// What the core fills when a receive is selected, and what that becomes.
@@ -256,7 +254,7 @@ impl<T> Drop for Held<T> {
     }
 }
 
-/// `send(sender, expression) -> …`: owns the value. It has no `Drop` of its own, only [`Held`] has: the borrow of the sender
+/// `send(sender, expression) -> …`: owns the value. It has no `Drop` of its own, only `Held` has: the borrow of the sender
 /// ends with the last use, and the body of a case may move the sender away.
 pub struct Send<'a, T> {
     sender: &'a Sender<T>,
