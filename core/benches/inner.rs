@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zokor::channel::{after, bounded, select};
+use zokor::sync::{Mutex, Once, RwLock};
 use zokor::{go, run, workers, yield_now, WaitGroup};
 
 /// Measures `f(n)`, which does `n` operations, in a main goroutine on one worker.
@@ -150,5 +151,49 @@ fn timers(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, goroutines, channels, selects, timers);
+/// Uncontended locks, beside those of std: lock and unlock, and a look at what was made once.
+fn locks(c: &mut Criterion) {
+    static OURS: Mutex<u64> = Mutex::new(0);
+    static THEIRS: std::sync::Mutex<u64> = std::sync::Mutex::new(0);
+    static OUR_RW: RwLock<u64> = RwLock::new(0);
+    static THEIR_RW: std::sync::RwLock<u64> = std::sync::RwLock::new(0);
+    static OUR_ONCE: Once = Once::new();
+    static THEIR_ONCE: std::sync::Once = std::sync::Once::new();
+    c.bench_function("mutex, uncontended", |b| within(b, |n| (0..n).for_each(|_| *black_box(&OURS).lock() += 1)));
+    c.bench_function("mutex, uncontended, std", |b| {
+        within(b, |n| (0..n).for_each(|_| *black_box(&THEIRS).lock().unwrap_or_else(|e| e.into_inner()) += 1));
+    });
+    c.bench_function("read lock, uncontended", |b| {
+        within(b, |n| assert_eq!((0..n).map(|_| *black_box(&OUR_RW).read()).sum::<u64>(), 0));
+    });
+    c.bench_function("read lock, uncontended, std", |b| {
+        within(b, |n| assert_eq!((0..n).filter_map(|_| black_box(&THEIR_RW).read().ok().map(|v| *v)).sum::<u64>(), 0));
+    });
+    c.bench_function("once, done", |b| within(b, |n| (0..n).for_each(|_| black_box(&OUR_ONCE).call_once(|| ()))));
+    c.bench_function("once, done, std", |b| {
+        within(b, |n| (0..n).for_each(|_| black_box(&THEIR_ONCE).call_once(|| ())))
+    });
+}
+
+/// Locks that several want: a hand-over through a park and a wake-up each time.
+fn contended(c: &mut Criterion) {
+    c.bench_function("mutex, two goroutines that yield while they hold it", |b| {
+        within(b, |n| {
+            let m = Arc::new(Mutex::new(0u64));
+            let m2 = m.clone();
+            let work = move |m: &Mutex<u64>| {
+                for _ in 0..n / 2 {
+                    let mut v = m.lock();
+                    yield_now();
+                    *v += 1;
+                }
+            };
+            let other = go(move || work(&m2));
+            work(&m);
+            assert!(other.join().is_ok());
+        });
+    });
+}
+
+criterion_group!(benches, goroutines, channels, selects, timers, locks, contended);
 criterion_main!(benches);

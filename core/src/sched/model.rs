@@ -53,6 +53,9 @@ pub fn bound_end() -> Option<Outcome> {
     None
 }
 
+/// Ends a time slice; the model has none.
+pub fn checkpoint(_blocks: bool) {}
+
 /// Whether spinning may help: the model gains nothing by it.
 pub fn may_spin() -> bool {
     false

@@ -27,6 +27,9 @@
 //! context a goroutine is bound to ends. The plain forms of locks and once functions are not cancelable: they return
 //! with the lock, or not at all.
 //!
+//! Every call that takes something is also a point at which a time slice that is used up ends, and from which on a plain
+//! thread counts as alive for the detection of deadlocks, like calls on channels.
+//!
 //! *Where it sits*: layer 4, over the scheduler's verbs and the waiter's claim, beside the channels.
 
 mod cond;

@@ -93,6 +93,7 @@ impl RawMutex {
     /// Takes the mutex; waits for it if need be. Not cancelable. From any goroutine or thread.
     #[inline(always)]
     pub fn lock(&self) {
+        sched::checkpoint(true);
         // Acquire: pairs with the Release in `unlock`; we see what the last holder did.
         if self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
             // Without deadline and not cancelable it ends with the lock only.
@@ -116,6 +117,7 @@ impl RawMutex {
     /// Takes the mutex if it is free and not in starvation mode (M-07).
     #[inline]
     pub fn try_lock(&self) -> bool {
+        sched::checkpoint(false);
         let mut s = self.state.load(Ordering::Relaxed);
         while s & (LOCKED | STARVING) == 0 {
             // Acquire: pairs with the Release in `unlock`.

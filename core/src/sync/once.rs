@@ -20,6 +20,7 @@ use super::{ready_all, wait_way, WaitList, Way};
 use crate::cell::{const_new, AtomicU32, Ordering};
 use crate::list::List;
 use crate::reason::Reason;
+use crate::sched;
 use crate::sys::RawLock;
 use crate::wait::Node;
 use std::cell::UnsafeCell;
@@ -81,6 +82,7 @@ impl RawOnce {
     #[cold]
     #[inline(never)]
     fn begin_slow(&self) -> bool {
+        sched::checkpoint(true);
         loop {
             self.lock.lock();
             match self.state.load(Ordering::Relaxed) {

@@ -34,6 +34,7 @@ use crate::cell::{const_new, AtomicU64, Ordering};
 use crate::error::{Error, FOREVER};
 use crate::list::List;
 use crate::reason::Reason;
+use crate::sched;
 use crate::sys::{self, RawLock};
 use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
@@ -110,6 +111,7 @@ impl RawRwMutex {
     /// Takes the lock for reading if no writer has it or waits for it.
     #[inline]
     pub fn try_rlock(&self) -> bool {
+        sched::checkpoint(false);
         let mut s = self.state.load(Ordering::Relaxed);
         while s & (WRITER | PENDING) == 0 {
             // Acquire: pairs with the Release of a writer's `unlock`.
@@ -162,6 +164,7 @@ impl RawRwMutex {
     /// Takes the lock for writing if nobody has it. Leaves no mark if not (RW-07).
     #[inline]
     pub fn try_lock(&self) -> bool {
+        sched::checkpoint(false);
         let mut s = self.state.load(Ordering::Relaxed);
         while s & (WRITER | PENDING | READERS) == 0 {
             // Acquire: pairs with the Release in `runlock` and `unlock`.

@@ -22,6 +22,7 @@ use crate::cell::{const_new, AtomicU64, Ordering};
 use crate::error::{Error, FOREVER, NOWAIT};
 use crate::list::List;
 use crate::reason::Reason;
+use crate::sched;
 use crate::sys::RawLock;
 use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
@@ -64,6 +65,7 @@ impl RawSem {
     /// Takes `n` tokens if there are that many and nobody waits.
     #[inline]
     fn take(&self, n: u64) -> bool {
+        sched::checkpoint(false);
         let mut s = self.state.load(Ordering::Relaxed);
         while s & QUEUED == 0 && s >= n {
             // Acquire: pairs with the Release in `give`.
