@@ -4,6 +4,7 @@
 
 use std::ffi::{c_char, c_int, c_void, CStr};
 use std::ptr;
+use std::str;
 
 use zokor::raw::{self, Error};
 
@@ -60,13 +61,24 @@ pub unsafe extern "C-unwind" fn zk_panic(msg: *const c_char) {
         unsafe { raw::panic("(no message)") }
     }
     // SAFETY: H2: a string.
-    let text = unsafe { CStr::from_ptr(msg) };
-    match text.to_str() {
-        // SAFETY: the caller's word.
-        Ok(text) => unsafe { raw::panic(text) },
-        // SAFETY: as above. The copy is left behind with the frame.
-        Err(_) => unsafe { raw::panic(&text.to_string_lossy()) },
+    let bytes = unsafe { CStr::from_ptr(msg) }.to_bytes();
+    // Nothing here may own memory: the frame is left behind.
+    let mut room = [0; MANGLED];
+    let text = str::from_utf8(bytes).unwrap_or_else(|_| ascii(bytes, &mut room));
+    // SAFETY: the caller's word.
+    unsafe { raw::panic(text) }
+}
+
+/// So much of a message that is not UTF-8 is shown.
+const MANGLED: usize = 256;
+
+/// What can be read of `bytes` without knowing their encoding.
+fn ascii<'a>(bytes: &[u8], room: &'a mut [u8; MANGLED]) -> &'a str {
+    let n = bytes.len().min(MANGLED);
+    for (to, &from) in room.iter_mut().zip(bytes) {
+        *to = if from.is_ascii() { from } else { b'?' };
     }
+    str::from_utf8(&room[..n]).unwrap_or_default()
 }
 
 /// Copies as much of `text` as fits, with a NUL.
