@@ -186,6 +186,7 @@ pub unsafe extern "C" fn zk_ctx_detach(parent: *mut zk_ctx) -> *mut zk_ctx {
 pub unsafe extern "C" fn zk_ctx_cancel(x: *mut zk_ctx, cause: c_int) {
     // SAFETY: H1.
     if let Some(ctx) = unsafe { borrow(x) } {
+        raw::happens_before(ptr::from_ref(ctx).cast());
         ctx.cancel(if cause == 0 { Cause::None } else { Cause::Code(cause) });
     }
 }
@@ -207,7 +208,10 @@ pub(crate) fn number(cause: &Cause, end: End) -> c_int {
 pub unsafe extern "C" fn zk_ctx_err(x: *const zk_ctx) -> c_int {
     // SAFETY: H1.
     let Some(ctx) = (unsafe { borrow(x) }) else { return code(Error::Invalid) };
-    ctx.err().map_or(0, |end| number(&ctx.cause(), end))
+    ctx.err().map_or(0, |end| {
+        raw::happens_after(ptr::from_ref(ctx).cast());
+        number(&ctx.cause(), end)
+    })
 }
 
 /// A channel that is closed when x ends, borrowed. NULL: no memory. `[any]`

@@ -74,6 +74,14 @@ pub(crate) unsafe fn find<'a, S: Storage<Raw>, Raw>(storage: *mut S) -> Option<&
     (!raw.is_null() && raw.is_aligned()).then(|| unsafe { &*raw })
 }
 
+/// Tells a sanitizer that a wait on the object at `addr` has succeeded, and passes its result on.
+fn tell(addr: *const (), rc: c_int) -> c_int {
+    if rc == 0 {
+        raw::happens_after(addr);
+    }
+    rc
+}
+
 /// The same for a function that has no result to say so in: without an object the process ends.
 ///
 /// # Safety
@@ -91,6 +99,7 @@ pub(crate) unsafe fn at<'a, S: Storage<Raw>, Raw>(storage: *mut S, who: &'static
 pub unsafe extern "C" fn zk_mutex_lock(m: *mut zk_mutex) {
     // SAFETY: H2.
     unsafe { at::<_, RawMutex>(m, "zk_mutex_lock: no lock") }.lock();
+    raw::happens_after(m.cast_const().cast());
 }
 
 /// The same with a deadline. `[any]`
@@ -100,7 +109,8 @@ pub unsafe extern "C" fn zk_mutex_lock(m: *mut zk_mutex) {
 #[no_mangle]
 pub unsafe extern "C" fn zk_mutex_lock_until(m: *mut zk_mutex, deadline: zk_time) -> c_int {
     // SAFETY: H2.
-    unsafe { find::<_, RawMutex>(m) }.map_or_else(|| code(Error::Invalid), |object| status(object.lock_until(deadline)))
+    unsafe { find::<_, RawMutex>(m) }
+        .map_or_else(|| code(Error::Invalid), |object| tell(m.cast_const().cast(), status(object.lock_until(deadline))))
 }
 
 /// Gives the mutex back; whoever holds it may. Of an unlocked one: fatal, not catchable; so for rwmutex and cond_wait as
@@ -110,6 +120,7 @@ pub unsafe extern "C" fn zk_mutex_lock_until(m: *mut zk_mutex, deadline: zk_time
 /// H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_mutex_unlock(m: *mut zk_mutex) {
+    raw::happens_before(m.cast_const().cast());
     // SAFETY: H2.
     unsafe { at::<_, RawMutex>(m, "zk_mutex_unlock: no lock") }.unlock();
 }
@@ -122,6 +133,7 @@ pub unsafe extern "C" fn zk_mutex_unlock(m: *mut zk_mutex) {
 pub unsafe extern "C" fn zk_rwmutex_lock(m: *mut zk_rwmutex) {
     // SAFETY: H2.
     unsafe { at::<_, RawRwMutex>(m, "zk_rwmutex_lock: no lock") }.lock();
+    raw::happens_after(m.cast_const().cast());
 }
 
 /// The same with a deadline. `[any]`
@@ -132,7 +144,7 @@ pub unsafe extern "C" fn zk_rwmutex_lock(m: *mut zk_rwmutex) {
 pub unsafe extern "C" fn zk_rwmutex_lock_until(m: *mut zk_rwmutex, deadline: zk_time) -> c_int {
     // SAFETY: H2.
     unsafe { find::<_, RawRwMutex>(m) }
-        .map_or_else(|| code(Error::Invalid), |object| status(object.lock_until(deadline)))
+        .map_or_else(|| code(Error::Invalid), |object| tell(m.cast_const().cast(), status(object.lock_until(deadline))))
 }
 
 /// Ends writing: every reader that waits gets in before the next writer. `[any]`
@@ -141,6 +153,7 @@ pub unsafe extern "C" fn zk_rwmutex_lock_until(m: *mut zk_rwmutex, deadline: zk_
 /// H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_rwmutex_unlock(m: *mut zk_rwmutex) {
+    raw::happens_before(m.cast_const().cast());
     // SAFETY: H2.
     unsafe { at::<_, RawRwMutex>(m, "zk_rwmutex_unlock: no lock") }.unlock();
 }
@@ -153,6 +166,7 @@ pub unsafe extern "C" fn zk_rwmutex_unlock(m: *mut zk_rwmutex) {
 pub unsafe extern "C" fn zk_rwmutex_rlock(m: *mut zk_rwmutex) {
     // SAFETY: H2.
     unsafe { at::<_, RawRwMutex>(m, "zk_rwmutex_rlock: no lock") }.rlock();
+    raw::happens_after(m.cast_const().cast());
 }
 
 /// The same with a deadline. `[any]`
@@ -162,8 +176,10 @@ pub unsafe extern "C" fn zk_rwmutex_rlock(m: *mut zk_rwmutex) {
 #[no_mangle]
 pub unsafe extern "C" fn zk_rwmutex_rlock_until(m: *mut zk_rwmutex, deadline: zk_time) -> c_int {
     // SAFETY: H2.
-    unsafe { find::<_, RawRwMutex>(m) }
-        .map_or_else(|| code(Error::Invalid), |object| status(object.rlock_until(deadline)))
+    unsafe { find::<_, RawRwMutex>(m) }.map_or_else(
+        || code(Error::Invalid),
+        |object| tell(m.cast_const().cast(), status(object.rlock_until(deadline))),
+    )
 }
 
 /// Ends reading. `[any]`
@@ -172,6 +188,7 @@ pub unsafe extern "C" fn zk_rwmutex_rlock_until(m: *mut zk_rwmutex, deadline: zk
 /// H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_rwmutex_runlock(m: *mut zk_rwmutex) {
+    raw::happens_before(m.cast_const().cast());
     // SAFETY: H2.
     unsafe { at::<_, RawRwMutex>(m, "zk_rwmutex_runlock: no lock") }.runlock();
 }
@@ -187,7 +204,10 @@ pub unsafe extern "C" fn zk_cond_wait(c: *mut zk_cond, m: *mut zk_mutex, deadlin
     // SAFETY: H2.
     let (cond, mutex) = unsafe { (find::<_, RawCond>(c), find::<_, RawMutex>(m)) };
     let (Some(cond), Some(mutex)) = (cond, mutex) else { return code(Error::Invalid) };
-    status(cond.wait(mutex, deadline))
+    raw::happens_before(m.cast_const().cast());
+    let rc = status(cond.wait(mutex, deadline));
+    raw::happens_after(m.cast_const().cast()); // the mutex is locked again, whatever the result
+    tell(c.cast_const().cast(), rc)
 }
 
 /// Wakes the one that has waited longest, if anybody waits; m need not be held. `[any]`
@@ -196,6 +216,7 @@ pub unsafe extern "C" fn zk_cond_wait(c: *mut zk_cond, m: *mut zk_mutex, deadlin
 /// H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_cond_signal(c: *mut zk_cond) {
+    raw::happens_before(c.cast_const().cast());
     // SAFETY: H2.
     unsafe { at::<_, RawCond>(c, "zk_cond_signal: no condition") }.signal();
 }
@@ -206,11 +227,13 @@ pub unsafe extern "C" fn zk_cond_signal(c: *mut zk_cond) {
 /// H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_cond_broadcast(c: *mut zk_cond) {
+    raw::happens_before(c.cast_const().cast());
     // SAFETY: H2.
     unsafe { at::<_, RawCond>(c, "zk_cond_broadcast: no condition") }.broadcast();
 }
 
 unsafe extern "C-unwind" fn once_end(once: *mut c_void) {
+    raw::happens_before(once.cast_const().cast());
     // SAFETY: `zk_once_do` passes the once it has found.
     unsafe { &*once.cast::<RawOnce>() }.finish();
 }
@@ -227,6 +250,7 @@ pub unsafe extern "C-unwind" fn zk_once_do(o: *mut zk_once, r#fn: zk_fn, arg: *m
     // SAFETY: H2.
     let once = unsafe { at::<_, RawOnce>(o, "zk_once_do: no once") };
     if !once.begin() {
+        raw::happens_after(o.cast_const().cast());
         return;
     }
     // The end is deferred: it is due however `f` ends. A scope takes it on a plain thread as well; it is closed here, or by the
@@ -253,7 +277,7 @@ pub unsafe extern "C-unwind" fn zk_once_do(o: *mut zk_once, r#fn: zk_fn, arg: *m
 pub unsafe extern "C" fn zk_sem_acquire(s: *mut zk_sem, n: u32, deadline: zk_time) -> c_int {
     // SAFETY: H2.
     let Some(sem) = (unsafe { find::<_, RawSem>(s) }) else { return code(Error::Invalid) };
-    status(sem.acquire(n, deadline))
+    tell(s.cast_const().cast(), status(sem.acquire(n, deadline)))
 }
 
 /// Puts n tokens back. More than 2^63 - 1 end the process. `[any]`
@@ -262,6 +286,7 @@ pub unsafe extern "C" fn zk_sem_acquire(s: *mut zk_sem, n: u32, deadline: zk_tim
 /// H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_sem_release(s: *mut zk_sem, n: u32) {
+    raw::happens_before(s.cast_const().cast());
     // SAFETY: H2.
     if unsafe { at::<_, RawSem>(s, "zk_sem_release: no semaphore") }.release(n).is_err() {
         misuse("zk_sem_release: too many tokens");

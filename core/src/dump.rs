@@ -69,11 +69,13 @@ fn info(g: &G, with_stack: bool) -> Option<GoInfo> {
 /// Shows every goroutine; `visit` returns false to stop. What it sees is a snapshot of each, not of all at once.
 pub fn each(visit: &mut dyn FnMut(&GoInfo) -> bool) {
     arena::for_each(|g| info(g, true).is_none_or(|i| visit(&i)));
+    crate::sanitize::looks_at_all();
 }
 
 /// The same without asking the system how much of each stack is in use: `stack_used` is 0.
 pub fn each_brief(visit: &mut dyn FnMut(&GoInfo) -> bool) {
     arena::for_each(|g| info(g, false).is_none_or(|i| visit(&i)));
+    crate::sanitize::looks_at_all();
 }
 
 /// Writes every goroutine to a descriptor.

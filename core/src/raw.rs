@@ -11,6 +11,7 @@ pub use crate::group::RawGroup;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};
 pub use crate::rawtime::RawTimer as Timer;
 pub use crate::runtime::{hold, init, is_down, Config, RuntimeError};
+pub use crate::sanitize::{acquire as happens_after, release as happens_before};
 pub use crate::sched::blocking::{begin as block_begin, end as block_end};
 pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
 pub use crate::sched::{goid, in_helper, yield_now};
@@ -395,13 +396,19 @@ pub unsafe fn blocking_c(f: CFn, arg: *mut c_void) -> Result<()> {
         return Err(Error::Perm);
     }
     runtime::ensure_started()?;
-    let arg = Arg(arg);
-    sched::blocking::call(move || {
-        let arg = arg;
+    let edge = 0_u8; // an address of this call's own, for both edges
+    let job = Arg(arg);
+    let addr = Arg((&raw const edge).cast_mut().cast());
+    sanitize::release(addr.0.cast_const().cast());
+    let done = sched::blocking::call(move || {
+        let (job, addr) = (job, addr);
+        sanitize::acquire(addr.0.cast_const().cast());
         // SAFETY: by the caller.
-        unsafe { f(arg.0) }
-    })
-    .map_err(Error::Os)
+        unsafe { f(job.0) };
+        sanitize::release(addr.0.cast_const().cast());
+    });
+    sanitize::acquire((&raw const edge).cast());
+    done.map_err(Error::Os)
 }
 
 /// Registers the hooks of a host class (1 to 3).

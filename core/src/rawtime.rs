@@ -95,6 +95,7 @@ impl RawTimer {
         let state = sys::Mutex::new(Rank::Context, FuncState { armed: Cell::new(true) });
         let t = Arc::new(RawTimer { kind: Kind::Func(Box::new(Func { node: TimerNode::new(), state, f, arg })) });
         if let Kind::Func(func) = &t.kind {
+            crate::sanitize::release(arg.cast_const().cast());
             let _state = func.state.lock();
             // SAFETY: boxed, and disarmed before it is freed.
             unsafe { timers::arm(&func.node, timers::after(first.max(0)), fire_func) };
@@ -136,6 +137,7 @@ impl RawTimer {
             Kind::Func(f) => {
                 let state = f.state.lock();
                 let was = f.take_out(&state);
+                crate::sanitize::release(f.arg.cast_const().cast());
                 state.armed.set(true);
                 // SAFETY: in no heap now; disarmed before it is freed.
                 unsafe { timers::arm(&f.node, when, fire_func) };

@@ -351,6 +351,7 @@ fn run_on<R>(
         }
         // SAFETY: the frame of `run_on` waits for main_done, or has given main up for good.
         unsafe { *out.0 = Some(r) };
+        sanitize::release(out.0.cast_const().cast());
         w.main_done.set_done();
         w.attention.stop();
     };
@@ -365,6 +366,7 @@ fn run_on<R>(
     w.unbind();
     drop(alt);
     started?;
+    sanitize::acquire((&raw const slot).cast());
     match slot {
         Some(r) => Ok(r),
         None => Err(RuntimeError::Deadlock),
@@ -387,6 +389,7 @@ fn start_main<F: FnOnce()>(w: &'static Worker, class: u8, flags: u8, f: F) -> Re
         w.main_goroutine.set(g);
         w.make_bound(g);
         worker::bump(&w.stats.created);
+        sanitize::release(g.cast_const().cast());
         w.push_next(g);
     }
     Ok(g)

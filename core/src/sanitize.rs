@@ -106,9 +106,33 @@ pub fn after_switch() {
     }
 }
 
+/// The address of the edge from the end of every goroutine to whoever looks at all of them.
+static ENDS: u8 = 0;
+
+/// Whoever sees that a goroutine is not there any more has everything it did behind it.
+#[inline(always)]
+pub fn looks_at_all() {
+    acquire((&raw const ENDS).cast());
+}
+
+/// `g` runs for the first time, on a stack that others have used before.
+#[inline(always)]
+pub unsafe fn goroutine_starts(g: *mut G) {
+    if MODE.load(Ordering::Relaxed) == TSAN {
+        acquire(g.cast());
+        // SAFETY: the running goroutine has a stack.
+        acquire(unsafe { (*g).stack.get() }.top().cast());
+    }
+}
+
 /// `g` runs for the last time: the next switch leaves its stack for ever.
 #[inline(always)]
 pub unsafe fn goroutine_ends(g: *mut G) {
+    if MODE.load(Ordering::Relaxed) == TSAN {
+        release((&raw const ENDS).cast());
+        // SAFETY: the running goroutine has a stack; the next one that gets it begins after this.
+        release(unsafe { (*g).stack.get() }.top().cast());
+    }
     if MODE.load(Ordering::Relaxed) != OFF {
         // SAFETY: g is the running goroutine; its header is still its own.
         ENDING.with(|e| e.set(Some(unsafe { (*g).fiber.replace(null_mut()) })));

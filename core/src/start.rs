@@ -474,6 +474,7 @@ unsafe fn wait_done(g: *mut G) {
 /// # Safety
 /// Whoever made the timer vouches for function and argument.
 pub(crate) unsafe fn spawn_call(f: CFn, arg: *mut c_void) {
+    crate::sanitize::acquire(arg.cast_const().cast()); // HB-12: who armed it has told what came before
     let a = Attributes::default();
     // SAFETY: by the caller.
     if let Err(e) = unsafe { start_c(a, f, arg, None) } {

@@ -290,6 +290,7 @@ impl Ctx {
             // Before the channels are closed; their locks order it for those who see them closed.
             self.err.store(ENDING, Ordering::Relaxed);
             if let Some(c) = &s.done {
+                crate::sanitize::release(Arc::as_ptr(c).cast());
                 c.header().close(); // X2
             }
             for close in s.closers.drain(..) {
@@ -387,6 +388,7 @@ impl Ctx {
         // SAFETY: by the caller.
         unsafe impl Send for Call {}
         let call = Call(f, arg);
+        crate::sanitize::release(arg.cast_const().cast());
         self.on_end(Box::new(move || {
             let call = call;
             // SAFETY: by the caller.

@@ -349,7 +349,7 @@ pub extern "C-unwind" fn first_frame(arg: *mut u8) -> ! {
     // SAFETY: `init` passed the goroutine that runs here for the first time; its entry contains panics.
     unsafe {
         arrived();
-        crate::sanitize::acquire(g.cast());
+        crate::sanitize::goroutine_starts(g);
         crate::cxx::restore([0; 2]);
         ((*g).entry.get())(g);
         (*g).let_go();
