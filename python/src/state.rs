@@ -45,6 +45,10 @@ static MAIN: AtomicUsize = AtomicUsize::new(0);
 /// The interpreter is going down. Relaxed: a thread that misses it is stopped by CPython when it asks for the GIL.
 static CLOSING: AtomicBool = AtomicBool::new(false);
 
+/// Threads that exchange thread states just now. From 3.12 on the GIL is given up in between, and the states must not be
+/// freed then. Relaxed: counted up and looked at under the GIL, which orders it.
+static SWAPPING: AtomicUsize = AtomicUsize::new(0);
+
 /// What the engine calls.
 pub static HOOKS: raw::HostHooks =
     raw::HostHooks { release, interrupt: || true, pending: crate::signals::pending, stack_size: STACK_SIZE };
@@ -150,8 +154,18 @@ unsafe fn change(held: *mut PyThreadState, me: *mut PyThreadState) {
         // the thread if Python has been finalized meanwhile.
         unsafe { f::PyEval_RestoreThread(me) };
     } else {
+        if CLOSING.load(Relaxed) && !on_main_thread() {
+            release();
+            f::hang();
+        }
+        if key == 0 {
+            SWAPPING.fetch_add(1, Relaxed);
+        }
         // SAFETY: this thread holds the GIL with `held` (T2).
         unsafe { f::swap(me) };
+        if key == 0 {
+            SWAPPING.fetch_sub(1, Relaxed);
+        }
     }
     HELD.set(me);
     bury();
@@ -267,9 +281,21 @@ pub fn attached() -> bool {
     !HELD.get().is_null() || unsafe { (f::extra().gil_check)() != 0 }
 }
 
-/// From now on no thread but the main one gets into Python through us.
+/// From now on no thread but the main one gets into Python through us: each that tries sleeps until the process ends.
+/// Waits, for a second at most, for those that are on their way in.
 pub fn close() {
     CLOSING.store(true, Relaxed);
+    for _ in 0..1000 {
+        if SWAPPING.load(Relaxed) == 0 {
+            return;
+        }
+        // SAFETY: attached (P1), and attached again right after.
+        unsafe {
+            let me = f::PyEval_SaveThread();
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            f::PyEval_RestoreThread(me);
+        }
+    }
 }
 
 pub fn is_closing() -> bool {
