@@ -2,11 +2,11 @@
 //!
 //! `arch` is private and calls nothing else of the crate, so its source is compiled into this program.
 
+#![allow(missing_docs)] // what criterion's macros define has none
+
 #[path = "../src/arch/mod.rs"]
 #[allow(dead_code, unused_imports, missing_docs)]
 mod arch;
-
-#![allow(missing_docs)] // what criterion's macros define has none
 
 use arch::{switch, Context};
 use criterion::{criterion_group, criterion_main, Criterion, Throughput};

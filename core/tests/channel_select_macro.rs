@@ -322,7 +322,7 @@ fn grammar_of_bodies_and_commas() {
         // Block-like expressions, operators, literals, patterns, trailing commas in the operands.
         let n = 5;
         let got = select! {
-            recv(r,) -> message => message.map_or_else(|RecvError| 0, |n| n),
+            recv(r,) -> message => message.unwrap_or_else(|RecvError| 0),
             send(full, n,) -> _ => if n > 3 { 1 } else { 2 },
             default(ms(0),) => match n { 5 => 10, _ => 20 } + 1,
         };

@@ -85,7 +85,7 @@ fn gdb_shows_where_goroutines_are_parked() {
     let Some(said) = gdb(None, &["run", "zokor goroutines", "zokor bt", "backtrace", &dump, "kill"]) else { return };
     check(&said);
     // The goroutine that stopped, seen as what its thread does: it ends at the same place.
-    let last = said.lines().filter(|l| l.starts_with('#')).next_back();
+    let last = said.lines().rfind(|l| l.starts_with('#'));
     assert!(last.is_some_and(|l| l.contains("zokor_context_entry")) || cfg!(feature = "boost-context"), "{said}");
     let said = gdb(Some(&core), &["zokor goroutines", "zokor bt"]);
     std::fs::remove_file(&core).unwrap();

@@ -100,8 +100,8 @@ fn take(slf: *mut PyObject, deadline: raw::Time) -> Res<raw::Result<Obj>> {
     let mut elem: *mut PyObject = ptr::null_mut();
     // SAFETY: the element is one pointer, alive until the call is back.
     let answer = wait::on_channel(c, deadline, |d| unsafe { c.recv(ptr::from_mut(&mut elem).cast(), d) })?;
-    // SAFETY: on success the channel has handed its reference over.
     Ok(match answer {
+        // SAFETY: on success the channel has handed its reference over.
         Ok(()) => Ok(unsafe { Obj::own(elem)? }),
         Err(e) => Err(e),
     })

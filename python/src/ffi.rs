@@ -71,6 +71,7 @@ fn symbol(name: &'static CStr) -> Result<*mut c_void, &'static CStr> {
 }
 
 /// Looks the functions up; the error is the name of the first that is missing.
+#[allow(clippy::missing_transmute_annotations)] // the types stand in `Extra`, once
 pub fn load() -> Result<(), &'static CStr> {
     let optional = |name| symbol(name).ok();
     // SAFETY: each symbol is the function of that name in CPython's headers, with the type written in `Extra`.

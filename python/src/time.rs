@@ -78,8 +78,10 @@ py::fast!(exit_slot, "__exit__", exit);
 py::plain!(try_recv_slot, try_recv);
 py::plain!(stop_slot, stop);
 py::plain!(reset_slot, reset);
-// SAFETY: borrowed from the caller.
-py::plain!(enter_slot, |slf, _| Ok(unsafe { Obj::share(slf) }));
+py::plain!(enter_slot, |slf, _| {
+    // SAFETY: borrowed from the caller.
+    Ok(unsafe { Obj::share(slf) })
+});
 py::plain!(reduce_slot, |slf, _| class::no_pickle(slf));
 py::plain!(case_slot, |slf, _| class::no_call(slf));
 py::unary!(iter_slot, chan::iterate);

@@ -29,7 +29,7 @@ pub(crate) enum Kind {
     /// Starting a thread: `EAGAIN`.
     Thread,
     /// Making or changing a readiness queue: `ENOMEM`.
-    #[cfg_attr(not(test), allow(dead_code))] // the poller comes with the sockets
+    #[allow(dead_code)] // the poller comes with the sockets
     Epoll,
     /// Sleeping on a futex: returns at once as after a signal.
     Futex,

@@ -37,7 +37,7 @@ mod threads {
                     for i in 0..rounds {
                         c.0.lock();
                         // SAFETY: under the lock.
-                        unsafe { *c.1.get() += 1 };
+                        c.1.with_mut(|n| unsafe { *n += 1 });
                         if i % 1024 == 0 {
                             // Lets the others run into the lock and fall asleep.
                             std::thread::yield_now();
