@@ -17,6 +17,10 @@ const OFF: u8 = 0;
 const TSAN: u8 = 1;
 const ASAN: u8 = 2;
 
+/// Whether a switch of fibers is *no* edge of the memory model. In a program that uses this library it is none: the channels and locks are. Where
+/// the library itself is instrumented, what is private to a worker goes from fiber to fiber with the thread, so that a switch has to be one.
+const NO_EDGE: c_uint = if cfg!(zk_tsan) { 0 } else { 1 };
+
 static MODE: AtomicU8 = AtomicU8::new(OFF);
 static HOOKS: [AtomicPtr<c_void>; 6] = [const { AtomicPtr::new(null_mut()) }; 6];
 
@@ -196,7 +200,7 @@ unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) {
             }
             (*to).fiber.get()
         };
-        switch(fiber, 1);
+        switch(fiber, NO_EDGE);
     }
 }
 
