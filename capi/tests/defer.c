@@ -21,7 +21,8 @@ static void nothing_is_an_error(void) {
 static void defer_outside_everything(void) { EQ(zk_defer(letter, NULL), ZK_EPERM); }
 
 static void a_scope_runs_its_defers_last_first(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   current = &t;
   zk_scope outer = zk_scope_begin();
   DEFER("a");
@@ -51,7 +52,8 @@ static void panics(void *arg) {
 }
 
 static void p02_p04_try_catches_and_defers_run(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   char why[20] = "untouched";
   current = &t;
   OK(zk_try(ends_normally, NULL, why, sizeof why));
@@ -80,7 +82,8 @@ static void nested(void *arg) {
   zk_panic("outer");
 }
 static void tries_nest(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   char why[20];
   current = &t;
   EQ(zk_try(nested, NULL, why, sizeof why), ZK_EPANIC);
@@ -96,7 +99,8 @@ static void replaces(void *arg) {
   zk_panic("first");
 }
 static void a_panic_in_a_defer_goes_on_with_the_rest(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   char why[60];
   current = &t;
   EQ(zk_try(replaces, NULL, why, sizeof why), ZK_EPANIC);
@@ -107,6 +111,7 @@ static void a_panic_in_a_defer_goes_on_with_the_rest(void) {
 static void frames(int n) {
   volatile char here[200];
   here[0] = (char)n;
+  if (n < 0) return;
   if (n > 0) frames(n - 1);
   else zk_panic("deep");
   here[1] = here[0];
@@ -117,7 +122,8 @@ static void deep(void *arg) {
   (void)arg;
 }
 static void try_catches_from_any_depth_and_leaves_nothing(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   current = &t;
   for (int i = 0; i < 10; i++) EQ(zk_try(deep, NULL, NULL, 0), ZK_EPANIC);
   SEEN(&t, "zzzzzzzzzz");
@@ -146,7 +152,8 @@ static void run_in_goroutine(zk_fn f, trail *t) {
   UNTIL(GET(&t->done));
 }
 static void p09_goexit_and_return_run_the_defers(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   current = &t;
   run_in_goroutine(defers_and_exits, &t);
   SEEN(&t, "ba");
@@ -166,7 +173,8 @@ static void tries_to_stay(void *arg) {
   letter((void *)"!");
 }
 static void p10_goexit_is_not_caught(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   current = &t;
   run_in_goroutine(tries_to_stay, &t);
   SEEN(&t, "xy");
@@ -183,7 +191,8 @@ static void panics_but_exits(void *arg) {
   zk_panic("discarded");
 }
 static void p11_goexit_in_a_defer_discards_the_panic(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   current = &t;
   run_in_goroutine(panics_but_exits, &t);
   SEEN(&t, "a");
@@ -221,7 +230,8 @@ static void panics_in_a_block(void *arg) {
   zk_panic(arg);
 }
 static void scope_is_a_statement(void) {
-  trail t = { "", 0, 0 };
+  static trail t;
+  memset(&t, 0, sizeof t);
   current = &t;
   in_a_block();
   SEEN(&t, "bca");
