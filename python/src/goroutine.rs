@@ -200,7 +200,11 @@ unsafe extern "C-unwind" fn entry(call: *mut c_void) {
         gor.state.set(me);
         raw::local_set(ptr::from_ref(gor).cast_mut().cast());
         if let Some(arguments) = call.take() {
-            if let Err(e) = make_call(gor, &arguments) {
+            let result = make_call(gor, &arguments);
+            if raw::is_down() {
+                end_child(result.err());
+            }
+            if let Err(e) = result {
                 uncaught(gor, e);
             }
         }
@@ -271,6 +275,17 @@ fn uncaught(gor: &Gor, e: Raised) {
         Some(run) if run.fail(&e) => {}
         _ => report(&e),
     }
+}
+
+/// The end of the goroutine that forked, in the child: there is no thread to go on with and no run to return to, so the
+/// process ends.
+pub fn end_child(error: Option<Raised>) -> ! {
+    let error = error.map_or_else(py::none, py::fetch);
+    if let Err(e) = py::import(c"zokor._types").and_then(|m| m.call_method(c"_end_child", &[&error])) {
+        py::unraisable(e, ptr::null_mut());
+    }
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(1) }
 }
 
 /// Hands an exception to `threading.excepthook`.

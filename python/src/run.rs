@@ -149,6 +149,9 @@ fn body(gor: &Gor, run: &Run, func: *mut PyObject, args: &[*mut PyObject], names
     gor.link();
     // SAFETY: P1; the arguments are those `run` was called with, keyword values following the positional ones.
     let result = unsafe { Obj::own(state::vectorcall(func, args.as_ptr(), args.len(), names)) };
+    if raw::is_down() {
+        goroutine::end_child(result.err());
+    }
     let result = result.map_err(py::fetch);
     run.drain();
     let waited = wait_for_all(run);

@@ -36,6 +36,9 @@ pub fn stack_size() -> usize {
 /// Sets the limits in force at first use.
 #[inline]
 pub fn start() -> Res<()> {
+    if !state::in_home_interpreter() {
+        return Err(py::raise(consts().error, "goroutines belong to the interpreter that imported zokor first"));
+    }
     if LIMITS.started.get() {
         return Ok(());
     }

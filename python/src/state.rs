@@ -64,6 +64,9 @@ pub type Refusal = String;
 pub fn init(main_thread: usize) -> Result<(), Refusal> {
     // SAFETY: attached, so there is a current thread state, and it has an interpreter.
     let interp = unsafe { f::PyThreadState_GetInterpreter(f::PyThreadState_Get()) };
+    if !INTERPRETER.load(Relaxed).is_null() {
+        return Err("zokor works in one interpreter of a process".into());
+    }
     INTERPRETER.store(interp, Relaxed);
     // SAFETY: a constant of the running interpreter.
     let version = unsafe { f::Py_Version };
@@ -106,6 +109,12 @@ fn gilstate_key() -> Option<u32> {
             gone
         }
     })
+}
+
+/// Whether the caller is in the interpreter that imported the module first: goroutines belong to that one.
+pub fn in_home_interpreter() -> bool {
+    // SAFETY: attached (P1).
+    ptr::eq(INTERPRETER.load(Relaxed), unsafe { f::PyInterpreterState_Get() })
 }
 
 /// Runs `op`, an engine call that may park the goroutine or block the thread, and comes back attached as before.
@@ -209,7 +218,7 @@ pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl Fn
         // Without a thread state not even an exception can be raised.
         std::process::abort();
     }
-    protect_stack(me);
+    protect_stack(me, crate::runtime::stack_size());
     // SAFETY: me was made on this thread (T1).
     unsafe { attach(me) };
     HELD.set(ptr::null_mut());
@@ -227,7 +236,7 @@ pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl Fn
 /// # Safety
 /// Called on the main goroutine of a run that began under [`park`] on this thread with `me` current.
 pub unsafe fn with_state_of_thread<R>(me: *mut PyThreadState, body: impl FnOnce() -> R) -> R {
-    protect_stack(me);
+    protect_stack(me, STACK_SIZE);
     // SAFETY: the caller's; main is pinned to the calling thread.
     unsafe { attach(me) };
     HELD.set(ptr::null_mut());
@@ -241,11 +250,11 @@ pub unsafe fn with_state_of_thread<R>(me: *mut PyThreadState, body: impl FnOnce(
 }
 
 /// From 3.14 on CPython compares the stack pointer with the bounds it knows.
-fn protect_stack(me: *mut PyThreadState) {
+fn protect_stack(me: *mut PyThreadState, stack: usize) {
     if let Some(protect) = f::extra().protect_stack {
         let here = ptr::from_ref(&me) as usize;
         // What lies above `here` on this stack, and the guard page below, are left out.
-        let size = STACK_SIZE - (64 << 10);
+        let size = stack - (64 << 10);
         // SAFETY: the range lies on the stack of the goroutine that runs.
         unsafe { protect(me, (here - size) as *mut c_void, size) };
     }

@@ -307,6 +307,52 @@ assert os.waitpid(pid, 0)[1] == 0
     assert done.out.splitlines() == ["Error Error Error", "parent goes on", "Error"]
 
 
+@pytest.mark.parametrize(
+    ("end", "status"), [("sys.exit()", 0), ("raise ValueError('child')", 1), ("sys.exit(5)", 5), ("sys.exit('no')", 1)]
+)
+@pytest.mark.parametrize("where", ["main", "goroutine"])
+def test_a_forked_child_ends_with_its_goroutine(child: type[Child], where: str, end: str, status: int) -> None:
+    done = child(
+        f"""
+import os, sys, zokor
+def forks():
+    zokor.go(zokor.sleep, 3600)
+    zokor.yield_now()
+    pid = os.fork()
+    if pid == 0:
+        print("child")
+        {end}
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def main():
+    if "{where}" == "main":
+        return forks()
+    c = zokor.Chan()
+    zokor.go(lambda: c.send(forks()))
+    return c.recv()
+print(zokor.run(main))
+""",
+        "-W",
+        "ignore",
+    )
+    assert done.out == f"child\n{status}\n"
+    assert ("ValueError: child" in done.err) == ("ValueError" in end)
+
+
+def test_a_forked_child_does_not_return_from_run(child: type[Child]) -> None:
+    done = child(
+        """
+import os, zokor
+def main():
+    pid = os.fork()
+    return pid and os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+print("status", zokor.run(main))
+""",
+        "-W",
+        "ignore",
+    )
+    assert done.out == "status 0\n"
+
+
 def test_multiprocessing_by_fork_from_a_goroutine(child: type[Child]) -> None:
     done = child(
         """
