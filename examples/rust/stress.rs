@@ -4,7 +4,8 @@
 //!
 //! Every value has a number and knows its fate: it must be dropped exactly once, and what a receiver got plus what came
 //! back from failed sends plus what was left in closed channels must be what was made. A consumer must see each producer's
-//! values in order. Rounds differ by seed; the seed of a failed round is in its message.
+//! values in order. Rounds differ by seed; the seed of a failed round is in its message. A round that does not end within
+//! half a minute is dumped and ends the program.
 
 use std::process::exit;
 use std::sync::atomic::{AtomicU64, AtomicU8, Ordering};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use zokor::channel::{bounded, select, unbounded, Receiver, Select, Sender, TryRecvError, TrySendError};
+use zokor::raw;
 
 /// SplitMix64, a generator in the public domain.
 #[derive(Clone)]
@@ -208,6 +210,21 @@ fn round(seed: u64) -> u64 {
     made
 }
 
+/// Ends the program with a dump if `done` does not change for half a minute.
+fn watch(done: Arc<AtomicU64>, first: u64) {
+    let mut before = u64::MAX;
+    loop {
+        let now = done.load(Ordering::Relaxed);
+        if now == before {
+            println!("stress: seed {} does not end", first.wrapping_add(now));
+            let _ = raw::dump(2);
+            std::process::abort();
+        }
+        before = now;
+        std::thread::sleep(Duration::from_secs(30));
+    }
+}
+
 fn main() {
     let mut args = std::env::args().skip(1).map(|a| a.parse::<u64>());
     let (seconds, seed) = match (args.next(), args.next(), args.next()) {
@@ -223,12 +240,23 @@ fn main() {
     let first = seed.unwrap_or_else(|| clock.map_or(1, |d| d.as_nanos() as u64));
     println!("stress: {seconds} s, first seed {first}");
     let start = Instant::now();
-    let (mut rounds, mut values) = (0, 0);
-    zokor::run(|| {
-        while rounds == 0 || start.elapsed() < Duration::from_secs(seconds) {
-            values += round(first.wrapping_add(rounds));
-            rounds += 1;
+    let rounds = Arc::new(AtomicU64::new(0));
+    std::thread::spawn({
+        let rounds = rounds.clone();
+        move || watch(rounds, first)
+    });
+    let values = zokor::run(|| {
+        let mut values = 0;
+        loop {
+            values += round(first.wrapping_add(rounds.load(Ordering::Relaxed)));
+            rounds.fetch_add(1, Ordering::Relaxed);
+            if start.elapsed() >= Duration::from_secs(seconds) {
+                return values;
+            }
         }
     });
-    println!("stress: {rounds} rounds, {values} values, each of them received or given back once");
+    println!(
+        "stress: {} rounds, {values} values, each of them received or given back once",
+        rounds.load(Ordering::Relaxed)
+    );
 }
