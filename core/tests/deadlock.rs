@@ -126,9 +126,9 @@ fn after_the_last_thread() {
             tx.send(2).unwrap();
         });
         // Until its first call nobody knows of the thread: a hold says that somebody will come.
-        raw::hold();
+        zokor::hold();
         rx.recv().unwrap();
-        raw::release();
+        zokor::release();
         rx.recv().unwrap();
         println!("the thread counted as alive");
         let _ = rx.recv();
@@ -163,11 +163,11 @@ fn function_silences() {
 
 fn hold_silences() {
     let (tx, rx) = bounded(1);
-    raw::hold();
+    zokor::hold();
     let t = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(100));
         tx.send(()).unwrap();
-        raw::release();
+        zokor::release();
     });
     zokor::run(|| rx.recv().unwrap());
     t.join().unwrap();

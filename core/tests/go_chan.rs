@@ -835,7 +835,7 @@ fn threads_and_goroutines_share_channels() {
         for cap in [0, 3] {
             let (tx, rx) = bounded(cap);
             let (back_tx, back) = bounded(cap);
-            raw::hold(); // the runtime knows a thread from its first call on
+            zokor::hold(); // the runtime knows a thread from its first call on
             let thread = std::thread::spawn(move || {
                 for v in rx {
                     back_tx.send(v * 2).unwrap();
@@ -845,7 +845,7 @@ fn threads_and_goroutines_share_channels() {
             assert_eq!(back.iter().sum::<u64>(), 2 * (0..500).sum::<u64>());
             sender.join().unwrap();
             zokor::blocking(move || thread.join().unwrap());
-            raw::release();
+            zokor::release();
         }
     });
 }

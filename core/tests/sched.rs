@@ -155,7 +155,7 @@ fn run_in_several_threads_at_once() {
     for n in [1, 4] {
         zokor::workers(n).unwrap();
         let (tx, rx) = bounded(0);
-        raw::hold(); // the first run must not report a deadlock before the others have begun
+        zokor::hold(); // the first run must not report a deadlock before the others have begun
         let threads: Vec<_> = (0..4)
             .map(|i| {
                 let (tx, rx) = (tx.clone(), rx.clone());
@@ -172,7 +172,7 @@ fn run_in_several_threads_at_once() {
             .collect();
         let sum: usize = threads.into_iter().map(|t| t.join().unwrap()).sum();
         assert_eq!(sum, 2 * (0..500).sum::<usize>());
-        raw::release();
+        zokor::release();
     }
     nothing_left();
 }
