@@ -175,6 +175,20 @@ fn select_leaves_variables_alone_unless_they_are_sent() {
     });
 }
 
+/// The limit is the last operand to be evaluated, and a lent message is what it is after that.
+#[test]
+fn a_lent_message_is_read_last() {
+    everywhere(|_| {
+        let (s, r) = bounded(1);
+        let message = std::cell::RefCell::new(vec![1]);
+        select! {
+            send(s, message) -> res => res.unwrap(),
+            default({ message.borrow_mut().extend(2..1000); ms(1) }) => unreachable!(),
+        }
+        assert_eq!(r.recv().unwrap().into_inner().len(), 999);
+    });
+}
+
 #[test]
 fn a_panicking_operand_loses_nothing() {
     fn receiver_fails() -> Receiver<Token> {

@@ -63,8 +63,11 @@ const NO_LIMIT: usize = usize::MAX;
 
 impl<T> TypedRing<T> {
     /// A ring for `limit` values; `None` grows without limit.
+    ///
+    /// # Panics
+    /// If there is no memory for that many.
     pub fn new(limit: Option<usize>) -> TypedRing<T> {
-        let (slots, limit) = limit.map_or((slots(0), NO_LIMIT), |limit| (slots(limit), limit));
+        let (slots, limit) = limit.map_or((slots(0), NO_LIMIT), |limit| (room(limit), limit));
         TypedRing { slots, head: 0, len: 0, limit, shrink_below: 0 }
     }
 
@@ -99,6 +102,17 @@ impl<T> TypedRing<T> {
         self.head = 0;
         self.shrink_below = if n > KEPT { n / 8 } else { 0 };
     }
+}
+
+/// Slots for a limit that came from a program, whose error it is if they cannot be had.
+fn room<T>(n: usize) -> Box<[MaybeUninit<T>]> {
+    let mut v = Vec::new();
+    if v.try_reserve_exact(n).is_err() {
+        panic!("makechan: size out of range");
+    }
+    // SAFETY: uninitialised slots are valid values of MaybeUninit.
+    unsafe { v.set_len(n) };
+    v.into_boxed_slice()
 }
 
 fn slots<T>(n: usize) -> Box<[MaybeUninit<T>]> {

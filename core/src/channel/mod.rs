@@ -127,7 +127,7 @@ pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 ///
 /// # Panics
 ///
-/// If a buffer of that size cannot exist: more than `isize::MAX` bytes.
+/// If there is no memory for such a buffer.
 ///
 /// # Examples
 ///

@@ -311,8 +311,8 @@ impl<'a, T> Send<'a, T> {
 /// `send(sender, variable) -> …`: the value stays in the caller's variable unless the operation is selected, so that it is
 /// still there in the other cases, or in the next round of a loop.
 ///
-/// The slot gets a copy of the variable's bits just before the choice, with no foreign code in between, so a copy is never
-/// older than its original. If the operation is selected, the copy is the value and the variable must be [given up](given_up);
+/// The slot gets a copy of the variable's bits just before the choice, with no foreign code in between, so the copy is never
+/// older than the original, whatever cells are in it. If the operation is selected, the copy is the value and the variable must be [given up](given_up);
 /// otherwise the copy is forgotten.
 pub struct Lend<'a, T> {
     sender: &'a Sender<T>,
@@ -327,9 +327,13 @@ impl<'a, T> Lend<'a, T> {
         Self { sender, value, slot: MaybeUninit::uninit(), state: State::Waiting }
     }
 
+    /// # Safety
+    ///
+    /// No foreign code comes between this and [`run`]. If `run` selects the operation, the variable is
+    /// [given up](given_up) before anything can unwind.
     #[inline]
-    pub fn case(&mut self) -> Case<'_> {
-        // SAFETY: a reference may be read; nobody drops the copy before `finish` says whose the value is.
+    pub unsafe fn case(&mut self) -> Case<'_> {
+        // SAFETY: a reference may be read; by the contract either the copy is forgotten or the original.
         let copy = unsafe { ptr::read(self.value) };
         self.slot.write(ManuallyDrop::new(Message::Now(copy)));
         let chan: *const Header = self.sender.shared().chan.header();
@@ -355,16 +359,12 @@ impl<'a, T> Lend<'a, T> {
     }
 
     /// The result of the selected operation, once.
-    ///
-    /// # Safety
-    ///
-    /// The next thing the caller does is to give up the variable that was lent.
     #[inline]
-    pub unsafe fn finish(&mut self) -> Result<(), SendError<T>> {
+    pub fn finish(&mut self) -> Result<(), SendError<T>> {
         match std::mem::replace(&mut self.state, State::Finished) {
             State::Done => Ok(()),
             State::Disconnected => {
-                // SAFETY: by O3 the copy is still in the slot; the caller gives up the original.
+                // SAFETY: by O3 the copy is still in the slot; by the contract of `case` the original is given up.
                 let value = unsafe { ManuallyDrop::take(self.slot.assume_init_mut()) };
                 Err(SendError(value.into_value()))
             }

@@ -9,7 +9,8 @@
 //! ```text
 //! match (r.__recv(), s.__send(v)) {                      operands, in source order
 //!     (mut op, mut op) => {
-//!         run([op.case(), op.case()], Fair, FOREVER);    the choice; what fired is carried out
+//!         let until = FOREVER;                           or the limit of `default`
+//!         run([op.case(), op.case()], Fair, until);      the choice; what fired is carried out
 //!         if op.is_selected() { let msg = op.finish(); lost((op,)); … body … }
 //!         else if op.is_selected() { … }
 //!         else { lost((op,)); … default … }
@@ -74,6 +75,18 @@
 ///     }
 /// }
 /// assert_eq!(r.recv().unwrap(), "second");
+/// ```
+///
+/// But not once its case was chosen:
+///
+/// ```compile_fail,E0382
+/// use zokor::channel::{select, unbounded};
+///
+/// let (s, _r) = unbounded();
+/// let message = String::from("gone");
+/// select! {
+///     send(s, message) -> _ => println!("{message}"),
+/// }
 /// ```
 #[macro_export]
 macro_rules! select {
@@ -158,23 +171,25 @@ macro_rules! __select {
     };
 
     (@add $o:tt [$($c:tt)*] $l:tt $d:tt (recv ($r:expr) $p:pat) $body:expr, $($rest:tt)*) => {
-        $crate::__select!(@cases $o [$($c)* (op $r.__recv(), op.finish(), $p, $body)]
+        $crate::__select!(@cases $o [$($c)* (op $r.__recv(), op.case(), op.finish(), $p, $body)]
             $l $d $($rest)*)
     };
     (@add $o:tt [$($c:tt)*] $l:tt $d:tt (lend ($s:expr) $m:ident $p:pat) $body:expr, $($rest:tt)*) => {
         $crate::__select!(@cases $o [$($c)* (op $s.__lend(&$m), {
-            // SAFETY: `given_up` comes next.
-            let result = unsafe { op.finish() };
+            // SAFETY: `run` comes next, and after it, if this case is chosen, `given_up`.
+            unsafe { op.case() }
+        }, {
+            let result = op.finish();
             $crate::channel::__select::given_up(&result, $m);
             result
         }, $p, $body)] $l $d $($rest)*)
     };
     (@add $o:tt [$($c:tt)*] $l:tt $d:tt (defer ($s:expr) ($m:expr) $p:pat) $body:expr, $($rest:tt)*) => {
-        $crate::__select!(@cases $o [$($c)* (op $s.__defer(), op.finish($m), $p, $body)]
+        $crate::__select!(@cases $o [$($c)* (op $s.__defer(), op.case(), op.finish($m), $p, $body)]
             $l $d $($rest)*)
     };
     (@add $o:tt [$($c:tt)*] ($($l:tt)*) $d:tt (send ($s:expr) ($m:expr) $p:pat) $body:expr, $($rest:tt)*) => {
-        $crate::__select!(@cases $o [$($c)* (op $s.__send($m), op.finish(), $p, $body)]
+        $crate::__select!(@cases $o [$($c)* (op $s.__send($m), op.case(), op.finish(), $p, $body)]
             ($($l)* op,) $d $($rest)*)
     };
     (@add $o:tt $c:tt $l:tt [] (default $until:expr) $body:expr, $($rest:tt)*) => {
@@ -189,10 +204,12 @@ macro_rules! __select {
     (@cases $o:tt $c:tt $l:tt [$until:expr, $default:expr]) => {
         $crate::__select!(@run $o $c $l [$until, $default])
     };
-    (@run $o:ident [$(($op:ident $new:expr, $finish:expr, $p:pat, $body:expr))*] $l:tt [$until:expr, $default:expr]) => {
+    (@run $o:ident [$(($op:ident $new:expr, $case:expr, $finish:expr, $p:pat, $body:expr))*] $l:tt
+        [$until:expr, $default:expr]) => {
         match ($($new,)*) {
             ($(mut $op,)*) => {
-                $crate::channel::__select::run([$($op.case()),*], $crate::channel::__select::Order::$o, $until);
+                let until = $until;
+                $crate::channel::__select::run([$($case),*], $crate::channel::__select::Order::$o, until);
                 $(if $op.is_selected() {
                     let result = $finish;
                     $crate::channel::__select::lost($l);

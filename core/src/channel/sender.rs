@@ -31,6 +31,16 @@ use crate::chan::{Error, FOREVER, NOWAIT};
 /// # one.join().unwrap();
 /// # two.join().unwrap();
 /// ```
+///
+/// A handle goes where its messages may go:
+///
+/// ```compile_fail,E0277
+/// use std::rc::Rc;
+/// use zokor::channel::unbounded;
+///
+/// let (s, _r) = unbounded::<Rc<u8>>();
+/// std::thread::spawn(move || drop(s));
+/// ```
 pub struct Sender<T> {
     handle: Handle<T, SENDING>,
 }
