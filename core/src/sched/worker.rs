@@ -492,21 +492,29 @@ impl Worker {
     #[inline(always)]
     pub fn pick_local(&self) -> *mut G {
         let hops = self.hops.get();
-        if hops < MAX_HOPS {
-            let g = self.next_bound.get();
-            if !g.is_null() {
-                self.next_bound.set(null_mut());
+        let fresh = hops < MAX_HOPS;
+        let g = self.next_bound.get();
+        if !g.is_null() {
+            self.next_bound.set(null_mut());
+            if fresh {
                 self.hops.set(hops.saturating_add(1).min(MAX_HOPS - 1));
                 return g;
             }
+            // SAFETY: K1; g is ours (G1). Its chain's slice is used up: it goes behind all others.
+            unsafe { (*self.bound.get()).push_back(g) };
         }
         // SAFETY: K1: only the owner calls pick.
         unsafe {
             let bound = &mut *self.bound.get();
-            let bound_first = self.tick.get() & 1 == 0 && !bound.is_empty();
+            // By turns, or one of the two queues could keep the other waiting.
+            let bound_first = self.slice.load(Ordering::Relaxed) & 1 == 0 && !bound.is_empty();
             let (g, was_next) = self.queue.owner(|q| {
-                if hops < MAX_HOPS && !q.next.is_null() {
-                    return (q.take_next(), true);
+                if !q.next.is_null() {
+                    let g = q.take_next();
+                    if fresh {
+                        return (g, true);
+                    }
+                    q.push_back(g); // as above
                 }
                 (if bound_first { null_mut() } else { pop_ahead(q) }, false)
             });
@@ -518,22 +526,8 @@ impl Worker {
             if !g.is_null() {
                 return g;
             }
-            if !bound.is_empty() {
-                return pop_ahead(bound);
-            }
+            pop_ahead(bound)
         }
-        self.pick_last()
-    }
-
-    /// The queues are empty: what is left is the slot in front, whose hops were used up.
-    #[inline(always)]
-    fn pick_last(&self) -> *mut G {
-        let g = self.next_bound.replace(null_mut());
-        if !g.is_null() {
-            return g;
-        }
-        // SAFETY: K1.
-        unsafe { self.queue.owner(|q| q.take_next()) }
     }
 
     #[inline(always)]
