@@ -42,7 +42,7 @@ fn pl01_what_is_on_loan_goes_back() {
 }
 
 #[test]
-fn pl01_every_object_has_one_owner() {
+fn pl01_hb10_every_object_has_one_owner() {
     check(|| {
         let ledger = Ledger::default();
         let l = ledger.clone();

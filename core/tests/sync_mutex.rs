@@ -103,7 +103,7 @@ fn m03_unlock_of_an_unlocked_mutex_is_fatal() {
 }
 
 #[test]
-fn m04_waiters_are_served_in_order_and_who_runs_may_barge() {
+fn m04_sem01_waiters_are_served_in_order_and_who_runs_may_barge() {
     check_on(&[1], || {
         let m = raw();
         let order = Arc::new(Mutex::new(Vec::new()));

@@ -22,7 +22,7 @@ fn thrown<T>(f: impl FnOnce() -> T) -> Option<String> {
 }
 
 #[test]
-fn o01_one_runs_and_all_wait_for_its_end() {
+fn o01_hb08_one_runs_and_all_wait_for_its_end() {
     check(|| {
         let once = Arc::new(Once::new());
         let runs = Counter::default();

@@ -182,6 +182,13 @@ fn unlock_of_readers() {
     went_on();
 }
 
+fn too_many_readers() {
+    // SAFETY: the first word counts the readers; this one claims to have 2³⁰ of them.
+    let l: RawRwMutex = unsafe { std::mem::transmute([1u64 << 30, 0, 0, 0]) };
+    l.rlock();
+    went_on();
+}
+
 #[test]
 #[ignore = "what the children of the other tests run"]
 fn program() {
@@ -190,6 +197,7 @@ fn program() {
         ("runlock_of_a_writers", runlock_of_a_writers),
         ("unlock_of_unlocked", unlock_of_unlocked),
         ("unlock_of_readers", unlock_of_readers),
+        ("too_many_readers", too_many_readers),
     ]);
 }
 
@@ -258,6 +266,12 @@ fn a_cancelled_writer_lets_the_readers_in() {
         assert!(l.try_lock());
         l.unlock();
     });
+}
+
+#[test]
+fn rw09_more_than_2_30_readers_is_fatal() {
+    let end = outcome_of("too_many_readers", &[]);
+    end.assert_aborted().assert_did_not_go_on().assert_err_has("sync: too many readers of a RWMutex");
 }
 
 #[test]

@@ -139,7 +139,8 @@ impl RawMutex {
     #[inline(always)]
     pub fn unlock(&self) {
         // Release: pairs with the Acquire of the next holder, which sees what we did.
-        let before = self.state.fetch_and(!LOCKED, Ordering::Release);
+        // A subtraction, because its result is known without a loop of compare-and-swap.
+        let before = self.state.fetch_sub(LOCKED, Ordering::Release);
         if before != LOCKED {
             self.unlock_slow(before);
         }
