@@ -1,7 +1,8 @@
 """Compares instructions per operation of the inner loops with benches/instructions.txt.
 
-Each loop runs twice under callgrind, with few and with many operations; the difference leaves start and end of the program out. Counts do
-not depend on how busy the machine is, but they do depend on the compiler: with another one than the file names nothing is compared.
+Each loop runs twice under callgrind, with few and with many operations; the difference leaves start and end of the program out. On a
+busy machine the runtime's monitor may step in during a run, which only adds instructions: what is off is measured again, and the
+least counts. Counts depend on the compiler: with another one than the file names nothing is compared.
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 FILE = Path(__file__).with_name("instructions.txt")
 ALLOWED = 0.03
 FEW, MANY = 20_000, 120_000
+TRIES = 6
 # name: workload and its options, as in benches/common/workloads.inc
 LOOPS = {
     "spawn and finish": ("w1b",),
@@ -45,6 +47,16 @@ def per_operation(program, variant, loop):
     return (many - few) / (MANY - FEW)
 
 
+def least(program, variant, loop, want=None):
+    """The least of several measurements; enough of them as soon as it is as wanted."""
+    best = per_operation(program, variant, loop)
+    for _ in range(TRIES - 1 if want else 2):
+        if want and abs(best / want - 1) <= ALLOWED:
+            break
+        best = min(best, per_operation(program, variant, loop))
+    return best
+
+
 def rustc():
     return subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]
 
@@ -65,11 +77,11 @@ def main():
             return 0
     failed, counts = 0, {}
     for name, variant, loop in names:
-        counts[name] = got = per_operation(program, variant, loop)
+        want = None if update else expected.get(name)
+        counts[name] = got = least(program, variant, loop, want)
         if update:
             print(f"{name:40} {got:8.1f}")
             continue
-        want = expected.get(name)
         off = got / want - 1 if want else None
         bad = off is None or abs(off) > ALLOWED
         failed += bad

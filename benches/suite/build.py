@@ -83,16 +83,11 @@ def zokor_c():
 
 
 def zokor_python():
-    sh(["cargo", "build", "--release", "-q", "-p", "zokor-python"], "cargo", cwd=ROOT)
-    package = OUT / "python" / "zokor"
-    shutil.rmtree(package, ignore_errors=True)
-    if not (ROOT / "python" / "zokor").is_dir():
-        raise Unavailable("python/zokor is not there")
-    shutil.copytree(ROOT / "python" / "zokor", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    shutil.copy2(TARGET / "release" / "lib_zokor.so", package / "_zokor.abi3.so")
+    sh([ROOT / "python" / "build.sh", "--release", "-q"], "python/build.sh", env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
     program = [str(VENV / "python"), str(BENCHES / "zokor/python/zokor_bench.py")]
-    sh([program[0], "-c", "import zokor"], "import", env={**os.environ, "PYTHONPATH": str(package.parent)})
-    return [Peer("zokor-python", program, python=True, ours=True, env={"PYTHONPATH": f"{COMMON}:{package.parent}"})]
+    path = str(ROOT / "python")
+    sh([program[0], "-c", "import zokor"], "import", env={**os.environ, "PYTHONPATH": path})
+    return [Peer("zokor-python", program, python=True, ours=True, env={"PYTHONPATH": f"{COMMON}:{path}"})]
 
 
 # ---- peers -------------------------------------------------------------------------------------------------------------------
@@ -203,7 +198,7 @@ def peers(quick=False, wanted=()):
     OUT.mkdir(parents=True, exist_ok=True)
     found, missing = [], {}
     for name, make in BUILDERS.items():
-        if quick and name in PYTHON_PEERS and name not in QUICK:
+        if quick and name in PYTHON_PEERS and name not in (*QUICK, *wanted):
             continue
         try:
             found += make()
