@@ -9,7 +9,6 @@
 //! Python code are therefore declared `C-unwind` and made under a [`HangGuard`], which stops that walk.
 
 use core::ffi::{c_char, c_int, c_void, CStr};
-use core::mem::transmute;
 use std::cell::UnsafeCell;
 use std::sync::OnceLock;
 
@@ -60,34 +59,36 @@ pub fn extra() -> &'static Extra {
     }
 }
 
-fn symbol(name: &'static CStr) -> Result<*mut c_void, &'static CStr> {
+/// The function of that name, as a value of the function type `F`.
+///
+/// # Safety
+/// `F` is the type of a pointer to that function.
+unsafe fn symbol<F>(name: &'static CStr) -> Result<F, &'static CStr> {
+    const { assert!(size_of::<F>() == size_of::<*mut c_void>()) };
     // SAFETY: the name is a C string; RTLD_DEFAULT searches the running program.
     let p = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     if p.is_null() {
-        Err(name)
-    } else {
-        Ok(p)
+        return Err(name);
     }
+    // SAFETY: by the caller F is a function pointer, and p points to a function of that type.
+    Ok(unsafe { core::mem::transmute_copy::<*mut c_void, F>(&p) })
 }
 
 /// Looks the functions up; the error is the name of the first that is missing.
 #[allow(clippy::missing_transmute_annotations)] // the types stand in `Extra`, once
 pub fn load() -> Result<(), &'static CStr> {
-    let optional = |name| symbol(name).ok();
     // SAFETY: each symbol is the function of that name in CPython's headers, with the type written in `Extra`.
     let extra = unsafe {
         Extra {
-            vectorcall: transmute::<*mut c_void, _>(symbol(c"PyObject_Vectorcall")?),
-            context_copy: transmute::<*mut c_void, _>(symbol(c"PyContext_CopyCurrent")?),
-            context_enter: transmute::<*mut c_void, _>(symbol(c"PyContext_Enter")?),
-            context_exit: transmute::<*mut c_void, _>(symbol(c"PyContext_Exit")?),
-            gil_check: transmute::<*mut c_void, _>(symbol(c"PyGILState_Check")?),
-            arena_get: transmute::<*mut c_void, _>(symbol(c"PyObject_GetArenaAllocator")?),
-            arena_set: transmute::<*mut c_void, _>(symbol(c"PyObject_SetArenaAllocator")?),
-            protect_stack: optional(c"PyUnstable_ThreadState_SetStackProtection")
-                .map(|p| transmute::<*mut c_void, _>(p)),
-            unprotect_stack: optional(c"PyUnstable_ThreadState_ResetStackProtection")
-                .map(|p| transmute::<*mut c_void, _>(p)),
+            vectorcall: symbol(c"PyObject_Vectorcall")?,
+            context_copy: symbol(c"PyContext_CopyCurrent")?,
+            context_enter: symbol(c"PyContext_Enter")?,
+            context_exit: symbol(c"PyContext_Exit")?,
+            gil_check: symbol(c"PyGILState_Check")?,
+            arena_get: symbol(c"PyObject_GetArenaAllocator")?,
+            arena_set: symbol(c"PyObject_SetArenaAllocator")?,
+            protect_stack: symbol(c"PyUnstable_ThreadState_SetStackProtection").ok(),
+            unprotect_stack: symbol(c"PyUnstable_ThreadState_ResetStackProtection").ok(),
         }
     };
     let _ = EXTRA.set(extra);
