@@ -19,7 +19,7 @@ import stat
 import string
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import zokor
@@ -224,7 +224,7 @@ def count_words(options: argparse.Namespace) -> int:
     return 1 if total.unreadable else 0
 
 
-def number(least: float, most: float):
+def number(least: float, most: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         if least <= (v := float(text)) <= most:
             return v
