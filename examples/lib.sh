@@ -19,7 +19,7 @@ build_examples() {
     cargo build --release -p zokor-capi -p zokor-python
     make --no-print-directory -C examples $(printf '%s\n' "${languages[@]}" | grep '^c') BUILD="$CARGO_TARGET_DIR/release" OUT="$examples_out"
     mkdir -p "$examples_out/python/zokor"
-    cp python/zokor/* "$examples_out/python/zokor/"
+    cp python/zokor/*.py "$examples_out/python/zokor/"
     cp "$CARGO_TARGET_DIR/release/lib_zokor.so" "$examples_out/python/zokor/_zokor.abi3.so"
 }
 
