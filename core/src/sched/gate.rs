@@ -120,7 +120,9 @@ pub struct Gate {
     keeper_deadline: AtomicI64,
     /// Copy of `active`.
     active: AtomicUsize,
-    /// Called under the lock when the first permit is out again.
+    /// Copy of `active` and `revoked` together: workers that may be on a goroutine.
+    running: AtomicUsize,
+    /// Called under the lock when somebody may be on a goroutine again.
     work_began: fn(),
 }
 
@@ -193,7 +195,7 @@ impl Set {
 
 impl Gate {
     const_new! {
-        /// A gate with no permits. `work_began` is called, under its lock, whenever the first permit is out again.
+        /// A gate with no permits. `work_began` is called, under its lock, whenever somebody may be on a goroutine again.
         pub const fn new(work_began: fn()) -> Gate {
             let set = Set {
                 limit: 0,
@@ -212,6 +214,7 @@ impl Gate {
                 searching: AtomicUsize::new(0),
                 keeper_deadline: AtomicI64::new(i64::MAX),
                 active: AtomicUsize::new(0),
+                running: AtomicUsize::new(0),
                 work_began,
             }
         }
@@ -221,9 +224,11 @@ impl Gate {
         // Relaxed stores: the fences around the looks order them, see the module's text.
         self.hint.store(u32::from(set.can_wake()), Ordering::Relaxed);
         self.keeper_deadline.store(set.keeper.map_or(i64::MAX, |k| k.1), Ordering::Relaxed);
-        let before = self.active.load(Ordering::Relaxed);
         self.active.store(set.active, Ordering::Relaxed);
-        if before == 0 && set.active != 0 {
+        let before = self.running.load(Ordering::Relaxed);
+        let now = set.active + set.revoked;
+        self.running.store(now, Ordering::Relaxed);
+        if before == 0 && now != 0 {
             (self.work_began)();
         }
     }
@@ -531,6 +536,11 @@ impl Gate {
     /// Number of permits that are out; a copy that may lag behind.
     pub fn active(&self) -> usize {
         self.active.load(Ordering::Relaxed)
+    }
+
+    /// Number of workers that may be on a goroutine, with a permit or without; a copy that may lag behind.
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
     }
 
     /// Whether anybody waits for a permit.

@@ -99,7 +99,7 @@ fn run() {
 
 /// Nobody runs with a permit and nothing lies in a queue, not even in that of a worker that blocks its thread.
 fn all_quiet() -> bool {
-    idle::GATE.active() == 0 && INJECTOR.is_empty() && !table::any(|w| w.queue.has_work_hint())
+    idle::GATE.running() == 0 && INJECTOR.is_empty() && !table::any(|w| w.queue.has_work_hint())
 }
 
 /// All is idle: sleeps until a worker becomes active.
