@@ -236,7 +236,8 @@ ZT_UNUSED static int zt_main(int argc, char **argv, const zt_test *tests, size_t
       if (!strcmp(tests[i].name, argv[2])) {
         zt_now = argv[2];
         tests[i].run();
-        return 0;
+        fflush(NULL);
+        _exit(0); /* what a child leaves behind is not looked at */
       }
     return 126;
   }
