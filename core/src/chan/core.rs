@@ -83,6 +83,8 @@ pub struct Header {
 pub struct Core<R: Ring> {
     header: Header,
     ring: UnsafeCell<R>,
+    /// The limit of the ring, for those who ask without the lock.
+    limit: Option<usize>,
 }
 
 // SAFETY: all fields behind UnsafeCell are used under the lock only; values cross threads, hence R: Send.
@@ -307,7 +309,8 @@ impl<R: Ring> Core<R> {
 
     /// A channel over `ring`; fed by `source` if it is a timer's.
     pub fn new(ring: R, source: Option<Box<Source>>) -> Core<R> {
-        Core { header: Header::new(&Self::VTABLE, source), ring: UnsafeCell::new(ring) }
+        let limit = ring.cap();
+        Core { header: Header::new(&Self::VTABLE, source), ring: UnsafeCell::new(ring), limit }
     }
 
     /// The type-independent part.
@@ -336,8 +339,7 @@ impl<R: Ring> Core<R> {
     /// What the limit of the buffer is. Fixed at creation.
     #[inline(always)]
     pub fn cap(&self) -> Option<usize> {
-        // SAFETY: the limit never changes.
-        unsafe { (*self.ring.get()).cap() }
+        self.limit
     }
 
     /// All buffered values were taken out: whoever waits to send comes next.

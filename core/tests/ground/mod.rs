@@ -1,4 +1,5 @@
-//! Where the tests of `zokor::channel` run: each body first on plain threads, then in goroutines on 1, 2 and 8 workers.
+//! Where the tests of `zokor::channel` run: each body first on plain threads, then in goroutines on 1, 2 and 8 workers, then
+//! with tasks of both kinds.
 
 #![allow(dead_code)]
 
@@ -10,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use zokor::channel::{Receiver, Select, Sender};
 
-/// Plain threads, or goroutines.
+/// Plain threads, or goroutines, or each in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ground {
     Threads,
     Goroutines,
+    Both,
 }
 
 /// Something started on a ground.
@@ -29,15 +31,21 @@ impl Ground {
         match self {
             Ground::Threads => Task::Thread(std::thread::spawn(f)),
             Ground::Goroutines => Task::Goroutine(zokor::go(f)),
+            Ground::Both => {
+                static TURN: AtomicIsize = AtomicIsize::new(0);
+                let next = TURN.fetch_add(1, Ordering::Relaxed) % 2 == 0;
+                (if next { Ground::Threads } else { Ground::Goroutines }).go(f)
+            }
         }
     }
 }
 
-impl<T> Task<T> {
+impl<T: Send> Task<T> {
     #[track_caller]
     pub fn join(self) -> T {
         match self {
-            Task::Thread(handle) => handle.join().expect("the thread does not panic"),
+            // The goroutine waits, its worker does not.
+            Task::Thread(handle) => zokor::blocking(|| handle.join()).expect("the thread does not panic"),
             Task::Goroutine(handle) => handle.join().expect("the goroutine does not panic"),
         }
     }
@@ -52,6 +60,11 @@ pub fn everywhere(body: impl Fn(Ground)) {
         zokor::workers(workers).expect("a worker count in range");
         zokor::run(|| body(Ground::Goroutines));
     }
+    zokor::workers(2).expect("a worker count in range");
+    // A thread that has not called in yet does not count; without the hold, main could wait for it in what looks like a deadlock.
+    zokor::hold();
+    zokor::run(|| body(Ground::Both));
+    zokor::release();
 }
 
 /// Yields until `condition` holds, for a minute at most.
