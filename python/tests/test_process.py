@@ -22,7 +22,10 @@ def start(code: str) -> "subprocess.Popen[str]":
 def interrupted(code: str) -> tuple[int, str, str]:
     p = start(code)
     p.send_signal(signal.SIGINT)
-    out, err = p.communicate(timeout=60)
+    try:
+        out, err = p.communicate(timeout=60)
+    finally:
+        p.kill()
     return p.returncode, out, err
 
 
