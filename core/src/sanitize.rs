@@ -6,6 +6,9 @@
 //!
 //! The hooks are those of the sanitizers' public interface headers: `tsan_interface.h` (fibers; a switch with
 //! flag 1 does not synchronise, the channels do) and `common_interface_defs.h` (start and finish of a fiber switch).
+//!
+//! From the announcement of a switch on, ThreadSanitizer counts the returns of instrumented functions on the other fiber's
+//! stack of calls. So the functions that announce it are not instrumented when this library is (`sanitize(thread = "off")`).
 
 use crate::cell::{AtomicPtr, AtomicU8, Ordering};
 use crate::goroutine::G;
@@ -163,6 +166,7 @@ fn hook(i: usize) -> *mut c_void {
 
 #[cold]
 #[inline(never)]
+#[cfg_attr(zk_tsan, sanitize(thread = "off"))]
 unsafe fn before_slow(left: *mut G, to: *mut G) {
     let ended = ENDING.with(|e| e.take());
     // Acquire: pairs with the Release in `init`: the hooks are there.
@@ -175,6 +179,7 @@ unsafe fn before_slow(left: *mut G, to: *mut G) {
     }
 }
 
+#[cfg_attr(zk_tsan, sanitize(thread = "off"))]
 unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) {
     // SAFETY: the hooks were found under these names, so they have these types.
     unsafe {
