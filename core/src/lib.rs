@@ -17,9 +17,6 @@
 //! assert_eq!(squares, [1, 4, 9]);
 //! ```
 
-// A build under ThreadSanitizer marks the functions that must not be instrumented; the compiler calls that unstable.
-#![cfg_attr(zk_tsan, feature(sanitize))]
-
 // Under the model checker only the lock-free pieces are built.
 #[cfg_attr(loom, allow(dead_code))]
 mod cell;

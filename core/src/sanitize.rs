@@ -8,7 +8,7 @@
 //! flag 1 does not synchronise, the channels do) and `common_interface_defs.h` (start and finish of a fiber switch).
 //!
 //! From the announcement of a switch on, ThreadSanitizer counts the returns of instrumented functions on the other fiber's
-//! stack of calls. So the functions that announce it are not instrumented when this library is (`sanitize(thread = "off")`).
+//! stack of calls. So the announcement is inlined into the function that switches, and the last thing it does before.
 
 use crate::cell::{AtomicPtr, AtomicU8, Ordering};
 use crate::goroutine::G;
@@ -101,7 +101,10 @@ fn edge(which: usize, addr: *const ()) {
 pub unsafe fn before_switch(left: *mut G, to: *mut G) {
     if MODE.load(Ordering::Relaxed) != OFF {
         // SAFETY: by the caller.
-        unsafe { before_slow(left, to) };
+        let (switch, fiber) = unsafe { before_slow(left, to) };
+        if let Some(switch) = switch {
+            switch(fiber, NO_EDGE);
+        }
     }
 }
 
@@ -164,23 +167,27 @@ fn hook(i: usize) -> *mut c_void {
     HOOKS[i].load(Ordering::Relaxed)
 }
 
+/// What is left to do inside the function that switches: ThreadSanitizer's function, and the fiber to announce to it.
+type Announce = (Option<Switch>, *mut c_void);
+
 #[cold]
 #[inline(never)]
-#[cfg_attr(zk_tsan, sanitize(thread = "off"))]
-unsafe fn before_slow(left: *mut G, to: *mut G) {
+unsafe fn before_slow(left: *mut G, to: *mut G) -> Announce {
     let ended = ENDING.with(|e| e.take());
     // Acquire: pairs with the Release in `init`: the hooks are there.
     match MODE.load(Ordering::Acquire) {
         // SAFETY: by the caller; the hooks have these types by the interface header.
         TSAN => unsafe { tsan_before(to, ended) },
-        // SAFETY: as above.
-        ASAN => unsafe { asan_before(left, to, ended) },
-        _ => {}
+        ASAN => {
+            // SAFETY: as above.
+            unsafe { asan_before(left, to, ended) };
+            (None, null_mut())
+        }
+        _ => (None, null_mut()),
     }
 }
 
-#[cfg_attr(zk_tsan, sanitize(thread = "off"))]
-unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) {
+unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) -> Announce {
     // SAFETY: the hooks were found under these names, so they have these types.
     unsafe {
         let create: Create = core::mem::transmute(hook(0));
@@ -205,7 +212,7 @@ unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) {
             }
             (*to).fiber.get()
         };
-        switch(fiber, NO_EDGE);
+        (Some(switch), fiber)
     }
 }
 
