@@ -36,11 +36,12 @@ try "documentation of the inside" doc --features faults --document-private-items
 
 # A toolchain may also stand below target/, where nothing of the user's is touched.
 msrv=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
-msrv_home=""
+msrv_home="" msrv_toolchain=""
 for home in "${RUSTUP_HOME:-$HOME/.rustup}" "$CARGO_TARGET_DIR/rustup"; do
-    if have rustup && RUSTUP_HOME=$home rustup toolchain list 2>/dev/null | grep -q "^$msrv"; then msrv_home=$home; fi
+    found=$(have rustup && RUSTUP_HOME=$home rustup toolchain list 2>/dev/null | sed -n "s/^\($msrv[^ ]*\).*/\1/p" | head -n 1) || true
+    [ -z "$found" ] || msrv_home=$home msrv_toolchain=$found
 done
-with_msrv() { RUSTUP_HOME=$msrv_home CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo "+$msrv" check -p zokor -p zokor-capi; }
+with_msrv() { RUSTUP_HOME=$msrv_home CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo "+$msrv_toolchain" check -p zokor -p zokor-capi; }
 if [ -n "$msrv_home" ]; then
     try "minimum Rust version $msrv" with_msrv
 else

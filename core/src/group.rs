@@ -233,7 +233,7 @@ impl<E: std::error::Error + Send + Sync + 'static> Group<E> {
     /// Starts a member; waits while the limit is reached. False: the caller's own context ended first, nothing was started.
     ///
     /// # Panics
-    /// As [`go`](crate::go).
+    /// As [`go`](fn@crate::go).
     #[track_caller]
     pub fn go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) -> bool {
         if self.raw.enter(FOREVER).is_err() {
@@ -246,7 +246,7 @@ impl<E: std::error::Error + Send + Sync + 'static> Group<E> {
     /// Starts a member if the limit allows it now.
     ///
     /// # Panics
-    /// As [`go`](crate::go).
+    /// As [`go`](fn@crate::go).
     #[track_caller]
     pub fn try_go(&self, f: impl FnOnce() -> Result<(), E> + Send + 'static) -> bool {
         if self.raw.enter(NOWAIT).is_err() {

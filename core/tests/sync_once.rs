@@ -38,7 +38,9 @@ fn o01_hb08_one_runs_and_all_wait_for_its_end() {
             .map(|i| {
                 let (o, r) = (once.clone(), runs.clone());
                 go_parked(ON, move || {
-                    o.call_once(|| drop(r.add(100 + i)));
+                    o.call_once(|| {
+                        r.add(100 + i);
+                    });
                     assert_eq!(r.get(), 1, "it has run before anybody returns");
                 })
             })
@@ -61,13 +63,19 @@ fn o01_many_race_for_the_first_call() {
             let runs = Counter::default();
             let thread = {
                 let (o, r) = (once.clone(), runs.clone());
-                std::thread::spawn(move || o.call_once(|| drop(r.add(1))))
+                std::thread::spawn(move || {
+                    o.call_once(|| {
+                        r.add(1);
+                    })
+                })
             };
             let all: Vec<_> = (0..8)
                 .map(|_| {
                     let (o, r) = (once.clone(), runs.clone());
                     go(move || {
-                        o.call_once(|| drop(r.add(1)));
+                        o.call_once(|| {
+                            r.add(1);
+                        });
                         assert_eq!(r.get(), 1);
                     })
                 })

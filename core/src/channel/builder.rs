@@ -42,7 +42,7 @@ enum Kind {
 
 /// A list of channel operations, of which one is carried out.
 ///
-/// [`select!`](crate::channel::select) is shorter where the number of operations is known.
+/// [`select!`](macro@crate::channel::select) is shorter where the number of operations is known.
 ///
 /// There are two ways to go on once the list is built. [`select`](Select::select) and its relatives choose an operation and
 /// begin it; it **must** be completed with [`SelectedOperation::send`] or [`SelectedOperation::recv`].

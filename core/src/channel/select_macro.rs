@@ -93,7 +93,7 @@ macro_rules! select {
     ($($cases:tt)*) => { $crate::__select!(@cases Fair [] () [] $($cases)*) };
 }
 
-/// Like [`select!`](crate::channel::select), but of several ready cases the first in the list is chosen.
+/// Like [`select!`](macro@crate::channel::select), but of several ready cases the first in the list is chosen.
 ///
 /// # Panics
 ///

@@ -49,7 +49,7 @@ impl Seat {
         self.permitted.load(Ordering::Relaxed)
     }
 
-    /// Takes over a permit that [`Gate::wake_one`] accounted for, on a new thread that begins by searching.
+    /// Takes over a permit that `Gate::wake_one` accounted for, on a new thread that begins by searching.
     pub fn adopt(&self) {
         self.permitted.store(true, Ordering::Relaxed);
         self.woken_to_search.store(true, Ordering::Relaxed);
