@@ -489,6 +489,9 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
 
 /// Waits for all goroutines, for `timeout` at most (`None`: as long as it takes), then stops the workers for good.
 ///
+/// Starting a goroutine, `run` and `blocking` are refused afterwards, each in its way. Channels go on between plain threads, which
+/// need no runtime for them.
+///
 /// # Errors
 /// `TimedOut` if goroutines were left, `NotFromHere` from a goroutine, `Shutdown` if it was done before.
 pub fn shutdown(timeout: Option<std::time::Duration>) -> Result<(), RuntimeError> {
