@@ -191,6 +191,7 @@ impl Worker {
     fn search_passes(&'static self) -> *mut G {
         let mut seen = Seen::default();
         for pass in 0..MAX_PASSES {
+            self.new_slice(); // to the monitor a searching worker is not stuck, however slowly it comes round on a busy machine
             seen.waits = false;
             let g = self.steal(pass, &mut seen);
             if !g.is_null() {
@@ -209,7 +210,7 @@ impl Worker {
                 self.drain_inbox();
                 return self.pick_local();
             }
-            if self.attention.any() {
+            if self.attention.needs_loop() {
                 return null_mut();
             }
             if pass >= PASSES {

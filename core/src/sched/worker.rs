@@ -530,8 +530,9 @@ impl Worker {
         }
     }
 
+    /// A new time slice begins.
     #[inline(always)]
-    fn new_slice(&self) {
+    pub fn new_slice(&self) {
         self.hops.set(0);
         self.chain_began.set(0);
         self.slice.store(self.slice.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
