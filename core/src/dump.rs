@@ -61,7 +61,7 @@ fn info(g: &G, with_stack: bool) -> Option<GoInfo> {
         since: g.since.load(Ordering::Relaxed),
         stack_size: stack.size(),
         stack_used: if with_stack { stack.used() } else { 0 },
-        parent: g.parent.get(),
+        parent: g.parent.load(Ordering::Relaxed),
         site: g.site.get().map(|l| format!("{}:{}", l.file(), l.line())),
     })
 }

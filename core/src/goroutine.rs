@@ -31,19 +31,19 @@ use crate::cell::{AtomicI64, AtomicPtr, AtomicU64, AtomicU8, AtomicUsize, Orderi
 use crate::defer::Frames;
 use crate::list::Linked;
 use crate::oncpu::OnCpu;
-use crate::stack::Stack;
 use crate::sys;
 use crate::timers::TimerNode;
 use crate::wait::{Node, Outcome, Waiter};
+use cells::{SiteCell, StackCell};
 use core::any::Any;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::mem::{offset_of, size_of};
-use core::panic::Location;
 use core::ptr::null_mut;
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 
+mod cells;
 mod debugger;
 
 /// Words of closure or result that fit into the header.
@@ -159,7 +159,7 @@ pub struct G {
     pub join: AtomicUsize,
     // -- line 2: the first run
     /// Its stack; none before the first run.
-    pub stack: Cell<Stack>,
+    pub stack: StackCell,
     /// What a sanitizer knows it by.
     pub fiber: Cell<*mut c_void>,
     /// Runs the goroutine's function.
@@ -176,9 +176,9 @@ pub struct G {
     /// Unique number; 0 while free.
     pub id: AtomicU64,
     /// Creator's number.
-    pub parent: Cell<u64>,
+    pub parent: AtomicU64,
     /// Where it was created, if known.
-    pub site: Cell<Option<&'static Location<'static>>>,
+    pub site: SiteCell,
 }
 
 const _: () = assert!(size_of::<G>() == 256);
@@ -499,7 +499,7 @@ pub mod arena {
                 waiter: Waiter::goroutine(),
                 node: UnsafeCell::new(Node::new()),
                 join: AtomicUsize::new(0),
-                stack: Cell::new(Stack::none()),
+                stack: StackCell::none(),
                 fiber: Cell::new(null_mut()),
                 entry: Cell::new(none),
                 inline: UnsafeCell::new([0; INLINE_WORDS]),
@@ -507,8 +507,8 @@ pub mod arena {
                 timer: TimerNode::new(),
                 ext: AtomicPtr::new(null_mut()),
                 id: AtomicU64::new(0),
-                parent: Cell::new(0),
-                site: Cell::new(None),
+                parent: AtomicU64::new(0),
+                site: SiteCell::none(),
             });
         }
     }

@@ -71,7 +71,7 @@ pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
             }
         }
         (*g).id.store(w.map_or_else(|| sched::take_ids(1), Worker::next_id), Ordering::Relaxed);
-        (*g).parent.set(sched::goid());
+        (*g).parent.store(sched::goid(), Ordering::Relaxed);
         (*g).reset_flags(a.flags | if a.class == 0 { 0 } else { CANCELABLE });
         (*g).class.set(a.class);
         (*g).join.store(RUNNING, Ordering::Relaxed);

@@ -108,6 +108,18 @@ impl Stack {
         Stack(base | log2 as usize)
     }
 
+    /// The handle as one word, for keeping it in an atomic.
+    #[inline(always)]
+    pub const fn to_bits(self) -> usize {
+        self.0
+    }
+
+    /// The handle that [`to_bits`](Stack::to_bits) was asked for.
+    #[inline(always)]
+    pub const fn from_bits(bits: usize) -> Stack {
+        Stack(bits)
+    }
+
     /// Whether this is no stack.
     #[inline(always)]
     pub const fn is_none(&self) -> bool {
