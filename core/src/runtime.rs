@@ -233,6 +233,17 @@ pub fn workers(n: u32) -> Result<u32, RuntimeError> {
 
 // ---- foreign threads ---------------------------------------------------------------------------
 
+/// Kept by a thread that has called `run`.
+struct Mine(Cell<Option<&'static Worker>>);
+
+impl Drop for Mine {
+    fn drop(&mut self) {
+        if let (Some(w), false) = (self.0.take(), is_down()) {
+            table::give_runner(w);
+        }
+    }
+}
+
 struct Guest;
 
 impl Drop for Guest {
@@ -246,7 +257,7 @@ thread_local! {
     static GUEST: Cell<Option<Guest>> = const { Cell::new(None) };
     static IS_GUEST: Cell<bool> = const { Cell::new(false) };
     /// The worker of a thread that has called `run` before.
-    static MINE: Cell<Option<&'static Worker>> = const { Cell::new(None) };
+    static MINE: Mine = const { Mine(Cell::new(None)) };
 }
 
 /// The calling thread is no goroutine and uses the runtime: while it lives it could wake anybody.
@@ -318,10 +329,10 @@ pub(crate) fn run_main<R>(class: u8, flags: u8, f: impl FnOnce() -> R) -> Result
 
 fn my_worker() -> Option<&'static Worker> {
     MINE.with(|m| {
-        if m.get().is_none() {
-            m.set(table::add(true));
+        if m.0.get().is_none() {
+            m.0.set(table::add(true));
         }
-        m.get()
+        m.0.get()
     })
 }
 
@@ -479,7 +490,7 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
         }
     }
     STATE.store(DOWN, Ordering::Relaxed);
-    MINE.with(|m| m.set(None));
+    MINE.with(|m| m.0.set(None));
     if all_gone {
         Ok(())
     } else {

@@ -333,7 +333,7 @@ impl Seen {
             return true; // it cannot run anything now
         }
         let (switches, wakes) = (v.stats.switches.load(Ordering::Relaxed), v.wakes.load(Ordering::Relaxed));
-        let Some(mark) = self.marks.get_mut(at) else { return pass >= PASSES };
+        let Some(mark) = self.marks.get_mut(at) else { return pass + 1 >= PASSES };
         if mark.2 == 0 {
             *mark = (switches, wakes, pass + 1);
         }

@@ -21,6 +21,8 @@ const SLOTS: usize = idle::MAX_THREADS + 6384;
 static TABLE: [AtomicPtr<Worker>; SLOTS] = [const { AtomicPtr::new(null_mut()) }; SLOTS];
 static LEN: AtomicUsize = AtomicUsize::new(0);
 static SPARE: sys::Mutex<Vec<&'static Worker>> = sys::Mutex::new(Rank::Leaf, Vec::new());
+/// Workers of threads that called `run` and have ended.
+static RUNNERS: sys::Mutex<Vec<&'static Worker>> = sys::Mutex::new(Rank::Leaf, Vec::new());
 
 /// Slots in use.
 pub fn len() -> usize {
@@ -43,12 +45,12 @@ pub fn any(mut f: impl FnMut(&'static Worker) -> bool) -> bool {
 
 /// A worker for a new thread: a spare one or a new one.
 pub fn add(is_runner: bool) -> Option<&'static Worker> {
-    let mut spare = SPARE.lock();
-    if !is_runner {
-        if let Some(w) = spare.pop() {
-            return Some(w);
-        }
+    let mut spare = if is_runner { RUNNERS.lock() } else { SPARE.lock() };
+    if let Some(w) = spare.pop() {
+        return Some(w);
     }
+    drop(spare);
+    let _adding = SPARE.lock();
     let i = LEN.load(Ordering::Relaxed);
     if i == SLOTS {
         return None;
@@ -90,12 +92,21 @@ fn thread_main(w: &'static Worker) {
     SPARE.lock().push(w);
 }
 
+/// The thread of a runner has ended. Unless goroutines are pinned to it, which nobody runs any more, the worker serves the
+/// next thread that calls `run`.
+pub fn give_runner(w: &'static Worker) {
+    if w.homed.get() == 0 && w.inbox.is_empty() {
+        RUNNERS.lock().push(w);
+    }
+}
+
 /// Forgets all workers. Only at shutdown, when their threads have ended.
 ///
 /// # Safety
 /// No thread uses a worker any more.
 pub unsafe fn clear() {
     SPARE.lock().clear();
+    RUNNERS.lock().clear();
     let n = LEN.swap(0, Ordering::Relaxed);
     for slot in &TABLE[..n] {
         let p = slot.swap(null_mut(), Ordering::Relaxed);
