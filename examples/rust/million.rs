@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::Instant;
 
-use zokor::channel::bounded;
+use zokor::channel::{bounded, Receiver, Sender};
 
 /// Kilobytes of this process in memory, and of the page tables that describe them.
 fn memory() -> [f64; 2] {
@@ -20,26 +20,32 @@ fn memory() -> [f64; 2] {
     })
 }
 
+/// What the goroutines share: one word in each of them.
+struct All {
+    closed: Receiver<()>,
+    last: Sender<()>,
+    started: AtomicUsize,
+    left: AtomicUsize,
+}
+
 fn million(n: usize) {
     let before = memory();
     let (gate, closed) = bounded::<()>(0);
     let (last, ended) = bounded::<()>(1);
-    let started = Arc::new(AtomicUsize::new(0));
-    let left = Arc::new(AtomicUsize::new(n));
+    let all = Arc::new(All { closed, last, started: AtomicUsize::new(0), left: AtomicUsize::new(n) });
 
     let start = Instant::now();
     for _ in 0..n {
-        let (closed, last) = (closed.clone(), last.clone());
-        let (started, left) = (started.clone(), left.clone());
+        let all = all.clone();
         zokor::go(move || {
-            started.fetch_add(1, Ordering::Relaxed);
-            let _ = closed.recv(); // an error, once the gate is dropped
-            if left.fetch_sub(1, Ordering::AcqRel) == 1 {
-                let _ = last.send(()); // room for one: never blocks
+            all.started.fetch_add(1, Ordering::Relaxed);
+            let _ = all.closed.recv(); // an error, once the gate is dropped
+            if all.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+                let _ = all.last.send(()); // room for one: never blocks
             }
         });
     }
-    while started.load(Ordering::Relaxed) < n {
+    while all.started.load(Ordering::Relaxed) < n {
         zokor::yield_now();
     }
     let parked = start.elapsed();
@@ -51,7 +57,6 @@ fn million(n: usize) {
         ended.recv().expect("main holds a sender as well");
     }
     let woken = start.elapsed();
-    drop(last);
 
     let per = |kb: f64| kb * 1024.0 / n.max(1) as f64;
     println!("goroutines      {n}");
