@@ -295,6 +295,27 @@ pub fn with_timeout(parent: &Context, timeout: Duration) -> (Context, Cancel) {
     child(parent, crate::timers::after(clock::nanos(timeout)))
 }
 
+/// As [`with_deadline`], with the cause the context has if it is the deadline that ends it; [`Cancel`] never gives it.
+pub fn with_deadline_cause(
+    parent: &Context,
+    deadline: Instant,
+    cause: impl Error + Send + Sync + 'static,
+) -> (Context, Cancel) {
+    let ctx = Ctx::with_deadline_cause(parent.ctx(), clock::deadline(deadline), Cause::Error(Arc::new(cause)));
+    (Context::of(ctx.clone()), Cancel { ctx })
+}
+
+/// As [`with_timeout`], with the cause the context has if it is the timeout that ends it; [`Cancel`] never gives it.
+pub fn with_timeout_cause(
+    parent: &Context,
+    timeout: Duration,
+    cause: impl Error + Send + Sync + 'static,
+) -> (Context, Cancel) {
+    let deadline = crate::timers::after(clock::nanos(timeout));
+    let ctx = Ctx::with_deadline_cause(parent.ctx(), deadline, Cause::Error(Arc::new(cause)));
+    (Context::of(ctx.clone()), Cancel { ctx })
+}
+
 /// A child of `parent` that carries a value; an inner binding hides an outer one.
 pub fn with_value<T: Send + Sync + 'static>(parent: &Context, key: &'static Key<T>, value: T) -> Context {
     Context::of(Ctx::with_value(parent.ctx(), Value { key: key.addr(), value: Box::new(value) }))

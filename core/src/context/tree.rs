@@ -13,11 +13,15 @@
 //! - **X1** The first end wins: `err` and the cause are written once, under the lock.
 //! - **X2** The done channels are closed before `err` is stored: whoever sees an error finds them closed. Before they are
 //!   closed `err` says that an end is under way, and who asks then waits for it: whoever sees them closed finds the error.
-//! - **X3** A live node is registered with its parent, if that can end; an ended one is not, and holds no children, no bound
-//!   goroutines and no timer.
+//! - **X3** A live node is registered with its parent, if that can end; it leaves when everything below it has ended. Then it
+//!   holds no children, no bound goroutines and no timer.
 //! - **X4** A bound goroutine's wait is ended by a claim under the node's lock. The goroutine leaves the list under the same
 //!   lock when it ends, so its header is its own while it is claimed.
 //! - **X5** Locks are never nested: a parent tells its children after it has released its own.
+//! - **X6** Whoever ends a node that others are ending already helps: it ends all that is still registered below it. So when
+//!   `cancel` returns, to whomever, everything below has ended.
+//!
+//! Trees may be deep: ending one and dropping one walk a list and do not recurse.
 //!
 //! # Orderings
 //!
@@ -90,14 +94,34 @@ pub struct Value {
     pub value: Box<dyn std::any::Any + Send + Sync>,
 }
 
-/// A node of the tree.
+/// When a context ends at the latest, and with which cause.
+struct Limit {
+    deadline: i64,
+    cause: Cause,
+}
+
+impl Limit {
+    fn none() -> Limit {
+        Limit { deadline: i64::MAX, cause: Cause::None }
+    }
+}
+
+/// A node of the tree, and the way up.
 pub struct Ctx {
-    me: Weak<Ctx>,
     /// Where values are looked up next.
     parent: Option<Arc<Ctx>>,
+    /// In a box: it has an address of its own, also while a chain of parents is taken apart.
+    node: Box<Node>,
+}
+
+/// All of a node but the way up.
+pub struct Node {
+    me: Weak<Ctx>,
     /// Ends with its parent.
     attached: bool,
     deadline: i64,
+    /// Its cause if its own deadline ends it.
+    late: Cause,
     value: Option<Value>,
     err: AtomicU8,
     timer: TimerNode,
@@ -118,9 +142,18 @@ struct State {
 }
 
 // SAFETY: the timer node is used under its shard's lock; everything else synchronises itself.
-unsafe impl Send for Ctx {}
+unsafe impl Send for Node {}
 // SAFETY: as above.
-unsafe impl Sync for Ctx {}
+unsafe impl Sync for Node {}
+
+impl std::ops::Deref for Ctx {
+    type Target = Node;
+
+    #[inline(always)]
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
 
 impl std::fmt::Debug for Ctx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -131,20 +164,26 @@ impl std::fmt::Debug for Ctx {
 impl Ctx {
     /// A child of `parent` (or a root) that ends with it, by `cancel`, or at `deadline` (`i64::MAX`: none).
     pub fn new(parent: Option<Arc<Ctx>>, deadline: i64) -> Arc<Ctx> {
-        Self::build(parent, true, deadline, None)
+        Self::build(parent, true, Limit { deadline, cause: Cause::None }, None)
+    }
+
+    /// As `new`, with the cause it has if the deadline ends it.
+    pub fn with_deadline_cause(parent: Option<Arc<Ctx>>, deadline: i64, cause: Cause) -> Arc<Ctx> {
+        Self::build(parent, true, Limit { deadline, cause }, None)
     }
 
     /// A child that carries a value.
     pub fn with_value(parent: Option<Arc<Ctx>>, value: Value) -> Arc<Ctx> {
-        Self::build(parent, true, i64::MAX, Some(value))
+        Self::build(parent, true, Limit::none(), Some(value))
     }
 
     /// Its parent's values, not its end.
     pub fn detached(parent: Arc<Ctx>) -> Arc<Ctx> {
-        Self::build(Some(parent), false, i64::MAX, None)
+        Self::build(Some(parent), false, Limit::none(), None)
     }
 
-    fn build(parent: Option<Arc<Ctx>>, attached: bool, deadline: i64, value: Option<Value>) -> Arc<Ctx> {
+    fn build(parent: Option<Arc<Ctx>>, attached: bool, limit: Limit, value: Option<Value>) -> Arc<Ctx> {
+        let deadline = limit.deadline;
         let inherited = parent.as_ref().filter(|_| attached).map_or(i64::MAX, |p| p.deadline);
         let own = deadline < inherited; // an earlier parent needs no timer of ours
         let state = State {
@@ -158,15 +197,18 @@ impl Ctx {
             armed: false,
         };
         let x = Arc::new_cyclic(|me| Ctx {
-            me: me.clone(),
             parent: parent.clone(),
-            attached,
-            deadline: deadline.min(inherited),
-            value,
-            err: AtomicU8::new(0),
-            timer: TimerNode::new(),
-            state: sys::Mutex::new(Rank::Context, state),
-            face: OnceLock::new(),
+            node: Box::new(Node {
+                me: me.clone(),
+                attached,
+                deadline: deadline.min(inherited),
+                late: limit.cause,
+                value,
+                err: AtomicU8::new(0),
+                timer: TimerNode::new(),
+                state: sys::Mutex::new(Rank::Context, state),
+                face: OnceLock::new(),
+            }),
         });
         if let Some(p) = parent.filter(|_| attached) {
             x.join_parent(&p);
@@ -196,7 +238,7 @@ impl Ctx {
 
     fn arm(&self, deadline: i64) {
         if deadline <= timers::now() {
-            self.end(End::DeadlineExceeded, Cause::None);
+            self.end(End::DeadlineExceeded, self.late.clone());
             return;
         }
         let mut s = self.state.lock();
@@ -208,7 +250,7 @@ impl Ctx {
     }
 
     fn addr(&self) -> usize {
-        (&raw const *self).addr()
+        (&raw const *self.node).addr()
     }
 
     /// How it ended; `None` while it is live. Whoever has seen a channel closed by the end sees the end here.
@@ -280,49 +322,71 @@ impl Ctx {
 
     /// As `cancel`, with the way it ends.
     pub fn end(&self, end: End, cause: Cause) -> bool {
-        let (children, hooks, mut woken);
-        {
-            let mut s = self.state.lock();
-            if self.err().is_some() {
-                return false; // X1
-            }
-            s.cause = cause.clone();
-            // Before the channels are closed; their locks order it for those who see them closed.
-            self.err.store(ENDING, Ordering::Relaxed);
-            if let Some(c) = &s.done {
-                crate::sanitize::release(Arc::as_ptr(c).cast());
-                c.header().close(); // X2
-            }
-            for close in s.closers.drain(..) {
-                close(); // X2
-            }
-            // Release: pairs with the Acquire in `err`.
-            self.err.store(end as u8 + 1, Ordering::Release);
-            // SeqCst: our end before the claims; pairs with the fence in `sched::wait`, where a bound goroutine looks at us
-            // after it has begun to wait.
-            fence(Ordering::SeqCst);
-            woken = self.claim_bound(&s, end);
-            if std::mem::take(&mut s.armed) {
-                // SAFETY: armed by `arm`.
-                unsafe { timers::disarm(&self.timer) };
-            }
-            children = std::mem::take(&mut s.children);
-            hooks = std::mem::take(&mut s.hooks);
+        let mut below = Vec::new();
+        let mut hooks = Vec::new();
+        let won = self.end_one(end, cause, &mut below, &mut hooks);
+        // Parents before children, and children leave before their parents do (X3).
+        let mut i = 0;
+        while i < below.len() {
+            let (child, end, cause): (Arc<Ctx>, End, Cause) = below[i].clone();
+            child.end_one(end, cause, &mut below, &mut hooks);
+            i += 1;
         }
+        while let Some((child, ..)) = below.pop() {
+            child.leave_parent();
+        }
+        for hook in hooks {
+            hook();
+        }
+        self.leave_parent();
+        won
+    }
+
+    /// Ends this node, if it is live, and tells who is registered below it (X6) and how they are to end: as this one has. The
+    /// hooks are for the one who ended it.
+    fn end_one(&self, end: End, cause: Cause, below: &mut Vec<(Arc<Ctx>, End, Cause)>, hooks: &mut Vec<Hook>) -> bool {
+        let mut woken = Fifo::new();
+        let won = {
+            let mut s = self.state.lock();
+            let before = self.err();
+            if before.is_none() {
+                woken = self.end_locked(&mut s, end, cause); // X1
+                hooks.extend(std::mem::take(&mut s.hooks).into_values());
+            }
+            let end = before.unwrap_or(end);
+            below.extend(s.children.values().filter_map(|c| Some((c.upgrade()?, end, s.cause.clone()))));
+            before.is_none()
+        };
         while !woken.is_empty() {
             // SAFETY: claimed under the lock.
             unsafe { sched::ready_goroutine(woken.pop_front()) };
         }
-        for child in children.into_values() {
-            if let Some(c) = child.upgrade() {
-                c.end(end, cause.clone());
-            }
+        won
+    }
+
+    /// The end itself, under the node's lock; gives the goroutines whose waits it ends.
+    fn end_locked(&self, s: &mut State, end: End, cause: Cause) -> Fifo<G> {
+        s.cause = cause;
+        // Before the channels are closed; their locks order it for those who see them closed.
+        self.err.store(ENDING, Ordering::Relaxed);
+        if let Some(c) = &s.done {
+            crate::sanitize::release(Arc::as_ptr(c).cast());
+            c.header().close(); // X2
         }
-        for hook in hooks.into_values() {
-            hook();
+        for close in s.closers.drain(..) {
+            close(); // X2
         }
-        self.leave_parent();
-        true
+        // Release: pairs with the Acquire in `err`.
+        self.err.store(end as u8 + 1, Ordering::Release);
+        // SeqCst: our end before the claims; pairs with the fence in `sched::wait`, where a bound goroutine looks at us
+        // after it has begun to wait.
+        fence(Ordering::SeqCst);
+        let woken = self.claim_bound(s, end);
+        if std::mem::take(&mut s.armed) {
+            // SAFETY: armed by `arm`.
+            unsafe { timers::disarm(&self.timer) };
+        }
+        woken
     }
 
     /// X4: ends the waits of the goroutines bound here.
@@ -417,14 +481,27 @@ impl Binding for Ctx {
     }
 }
 
-impl Drop for Ctx {
-    fn drop(&mut self) {
+impl Ctx {
+    /// Nobody refers to it any more: nothing of it stays behind (X3).
+    fn let_go(&self) {
         let armed = std::mem::take(&mut self.state.lock().armed);
         if armed {
             // SAFETY: armed by `arm`.
             unsafe { timers::disarm(&self.timer) };
         }
         self.leave_parent();
+    }
+}
+
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        self.let_go();
+        // Of a long chain one after the other goes, not each inside the next.
+        let mut up = self.parent.take();
+        while let Some(mut p) = up.and_then(Arc::into_inner) {
+            p.let_go();
+            up = p.parent.take();
+        }
     }
 }
 
@@ -435,13 +512,13 @@ unsafe fn fire(node: *mut TimerNode, _: i64, due: &mut Due) {
         let x = unsafe { Weak::from_raw(p.cast::<Ctx>()) };
         if let Some(x) = x.upgrade() {
             x.state.lock().armed = false;
-            x.end(End::DeadlineExceeded, Cause::None);
+            x.end(End::DeadlineExceeded, x.late.clone());
         }
     }
-    // SAFETY: armed by `Ctx::arm`, so it lies in a Ctx, whose memory is there: before it goes away the node leaves the
-    // heap, under the lock we are under. The weak reference keeps the memory until `end` has looked.
+    // SAFETY: armed by `Ctx::arm`, so it lies in a Node, whose memory is there: before it goes away the timer leaves the
+    // heap, under the lock we are under. Whether the context is still there is seen by `end`.
     unsafe {
-        let x = node.cast::<u8>().sub(offset_of!(Ctx, timer)).cast::<Ctx>();
+        let x = node.cast::<u8>().sub(offset_of!(Node, timer)).cast::<Node>();
         due.tells.push((end, Weak::into_raw((*x).me.clone()).cast_mut().cast()));
     }
 }
