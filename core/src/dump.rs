@@ -151,6 +151,12 @@ pub fn panic(g: &G, msg: &str) {
     say(&s);
 }
 
+/// Rule P-08: a panic while another one is reported. There is nothing to go on with.
+pub fn panic_again(g: &G, msg: &str) -> ! {
+    say(&format!("panic while printing panic value: {msg}\n\ngoroutine {}\n", g.id.load(Ordering::Relaxed)));
+    std::process::abort()
+}
+
 /// A panic on a plain thread, where there is nothing to end but the process.
 pub fn panic_outside(msg: &str) -> ! {
     say(&format!("panic: {msg}\n\noutside a goroutine\n"));

@@ -127,6 +127,8 @@ pub struct Ext {
     pub thread_locks: u32,
     /// It was migrating before the first of them, and becomes so again after the last.
     pub migrates: bool,
+    /// Its panic is being reported.
+    pub reporting: bool,
     /// Name of the object it is parked on, valid while it waits; used under the names lock.
     pub wait_name: Option<*const str>,
 }

@@ -262,11 +262,13 @@ impl<E: std::error::Error + Send + Sync + 'static> Group<E> {
         let errors = self.errors.clone();
         let body = move || {
             let mut member = member;
-            if let Err(e) = f() {
-                let e = Arc::new(e);
-                errors.lock().push(e.clone());
-                member.error = Some(Cause::Error(e));
-            }
+            crate::panic::body_reported(|| {
+                if let Err(e) = f() {
+                    let e = Arc::new(e);
+                    errors.lock().push(e.clone());
+                    member.error = Some(Cause::Error(e));
+                }
+            });
             drop(errors);
             drop(member);
         };
@@ -301,7 +303,7 @@ impl<E: std::error::Error + Send + Sync + 'static> Group<E> {
     }
 }
 
-/// A member's place: given back with its closure, also when it panics or exits. (A panic follows the panic policy, E-06.)
+/// A member's place: given back when it has ended, also by a panic or an exit. (A panic follows the panic policy first, E-06.)
 struct Member {
     raw: Arc<RawGroup>,
     error: Option<Cause>,

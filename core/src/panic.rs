@@ -4,8 +4,8 @@
 //! what arrives here goes to whoever joins it, or to the panic policy.
 
 use crate::cell::{AtomicPtr, AtomicU8, Ordering};
-use crate::dump;
 use crate::goroutine::{EXITING, G};
+use crate::{dump, sched};
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use std::any::Any;
@@ -79,17 +79,65 @@ pub fn unhandled(g: &G, payload: Payload) {
     }
     report(g, text(&payload));
     // Dropping what was thrown may run code that panics again: then the process ends in any case.
-    drop(payload);
+    if let Err(p) = contain(move || drop(payload)) {
+        dump::panic_again(g, text(&p));
+    }
 }
 
-/// Reports a panic that nobody joins and follows the policy.
+/// Runs `f` as the body of the running goroutine. Once that has called `goexit` it ends by it, whatever it has caught and returned
+/// or panicked with since (P-10, P-11).
+#[inline]
+pub fn body<T>(f: impl FnOnce() -> T) -> Result<T, Payload> {
+    let r = contain(f);
+    if sched::running_has(EXITING) {
+        return exited(r);
+    }
+    r
+}
+
+#[cold]
+fn exited<T>(r: Result<T, Payload>) -> Result<T, Payload> {
+    match contain(move || drop(r)) {
+        Ok(()) => Err(Box::new(Goexit)),
+        Err(p) => Err(p), // a panic of its own, that nobody was there to catch
+    }
+}
+
+/// The same for a goroutine that has an end of its own to take care of: a panic is reported, and the policy followed, before this
+/// returns.
+pub fn body_reported(f: impl FnOnce()) {
+    let g = sched::running();
+    match body(f) {
+        Ok(()) => {}
+        // SAFETY: the running goroutine's header is valid.
+        Err(p) if !g.is_null() => unhandled(unsafe { &*g }, p),
+        Err(p) => resume_unwind(p),
+    }
+}
+
+/// Reports a panic that nobody joins and follows the policy. A panic in the hook ends the process (P-08). Called by the goroutine
+/// itself.
 pub fn report(g: &G, msg: &str) {
+    // SAFETY: the goroutine is the running one, and owns its attributes.
+    if std::mem::replace(unsafe { &mut g.ext_mut().reporting }, true) {
+        dump::panic_again(g, msg);
+    }
+    report_once(g, msg);
+    // SAFETY: as above.
+    unsafe { g.ext_mut().reporting = false };
+}
+
+fn report_once(g: &G, msg: &str) {
     // Acquire: pairs with the Release in `set_hook`.
     let hook = HOOK.load(Ordering::Acquire);
     if !hook.is_null() {
         let msg = std::ffi::CString::new(msg.replace('\0', "\u{fffd}")).unwrap_or_default();
+        let id = g.id.load(Ordering::Relaxed);
         // SAFETY: set once and never freed; the setter vouches for the function.
-        unsafe { ((*hook).call)(g.id.load(Ordering::Relaxed), msg.as_ptr(), (*hook).user) };
+        let called = contain(|| unsafe { ((*hook).call)(id, msg.as_ptr(), (*hook).user) });
+        if let Err(p) = called {
+            dump::panic_again(g, text(&p));
+        }
         return;
     }
     dump::panic(g, msg);
@@ -101,10 +149,13 @@ pub fn report(g: &G, msg: &str) {
 /// Ends the running goroutine. A Rust goroutine unwinds, so its destructors run; a goroutine of a language that
 /// cannot unwind leaves its frames behind.
 ///
+/// There is no way back: `catch_unwind` stops the unwinding, as it stops every other, but whatever the goroutine does then, it has
+/// ended by `goexit` for those who join it, and what it returns or panics with is dropped.
+///
 /// # Panics
 /// Outside a goroutine.
 pub fn goexit() -> ! {
-    let g = crate::sched::running();
+    let g = sched::running();
     assert!(!g.is_null(), "goexit outside a goroutine");
     // SAFETY: g is the running goroutine.
     unsafe {

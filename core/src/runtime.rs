@@ -350,7 +350,7 @@ fn run_on<R>(
     let out = SendPtr(&raw mut slot);
     let main = move || {
         let out = out;
-        let r = panic::contain(f);
+        let r = panic::body(f);
         let exited = matches!(&r, Err(p) if p.is::<panic::Goexit>());
         if exited {
             return; // P-12: main is gone, the others go on

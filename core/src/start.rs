@@ -185,7 +185,7 @@ unsafe fn entry<F: FnOnce() -> T, T>(g: *mut G) {
     // SAFETY: `start` put an F there; the goroutine owns its header (J1).
     unsafe {
         let f: F = take(g);
-        let result = panic::contain(f);
+        let result = panic::body(f);
         if (*g).join.load(Ordering::Relaxed) == DETACHED {
             drop_result(g, result);
             return;

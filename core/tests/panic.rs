@@ -132,23 +132,106 @@ fn p09_goexit_ends_only_the_caller_and_runs_its_destructors() {
     });
 }
 
-/// Go's TestGoexitInPanic.
+/// A destructor is Rust's deferred function. What it catches is what it ran itself: the panic that runs it goes on (P-03).
+#[test]
+fn p03_a_destructor_does_not_recover_the_panic_that_runs_it() {
+    struct Helper(Counter);
+    impl Drop for Helper {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking());
+            let quiet = catch_unwind(|| self.0.add(1));
+            let own = catch_unwind(AssertUnwindSafe(|| -> () {
+                self.0.add(10);
+                throw("caught where it was thrown")
+            }));
+            assert!(quiet.is_ok() && own.is_err());
+        }
+    }
+    check(|| {
+        let steps = Counter::default();
+        let h = zokor::go({
+            let steps = steps.clone();
+            move || -> u8 {
+                let _helper = Helper(steps);
+                throw("goes on")
+            }
+        });
+        assert_eq!(h.join().unwrap_err().downcast_ref(), Some(&"goes on"));
+        assert_eq!(steps.get(), 11);
+    });
+}
+
+/// Go's TestPanicNil: a panic without a value is still a panic.
+#[test]
+fn p05_a_panic_without_a_value_is_still_a_panic() {
+    check(|| {
+        let h = zokor::go(|| -> () { throw(()) });
+        assert!(h.join().unwrap_err().is::<()>());
+        let h = zokor::go(|| -> () { throw(None::<u8>) });
+        assert_eq!(h.join().unwrap_err().downcast_ref(), Some(&None::<u8>));
+        assert!(catch_unwind(|| -> () { throw(()) }).is_err());
+    });
+}
+
+/// Go's TestRecoverBeforePanicAfterGoexit, TestRecoverBeforePanicAfterGoexit2 and TestRecoveredPanicAfterGoexit.
+#[test]
+fn p10_goexit_cannot_be_recovered_away() {
+    struct PanicsAndRecovers;
+    impl Drop for PanicsAndRecovers {
+        fn drop(&mut self) {
+            assert!(catch_unwind(|| -> () { throw("during goexit") }).is_err());
+        }
+    }
+    check(|| {
+        let h = zokor::go(|| {
+            let _d = PanicsAndRecovers;
+            zokor::goexit()
+        });
+        assert!(h.join().unwrap_err().is::<Goexit>());
+        // What stops the unwinding does not bring the goroutine back: what it returns is dropped.
+        let ledger = Ledger::default();
+        let h = zokor::go({
+            let ledger = ledger.clone();
+            move || {
+                let r = catch_unwind(|| zokor::goexit());
+                assert!(r.unwrap_err().is::<Goexit>());
+                zokor::yield_now();
+                ledger.value(1)
+            }
+        });
+        assert!(h.join().unwrap_err().is::<Goexit>());
+        assert_eq!((ledger.made(), ledger.live()), (1, 0));
+        // And a panic after it is discarded.
+        let h = zokor::go(|| -> () {
+            drop(catch_unwind(|| zokor::goexit()));
+            throw("afterwards")
+        });
+        assert!(h.join().unwrap_err().is::<Goexit>());
+    });
+}
+
+/// Go's TestGoexitInPanic. Rust does not let a second unwinding leave a destructor during the first one, so it is caught in there.
 #[test]
 fn p11_goexit_in_a_destructor_discards_the_panic() {
     struct Exit;
     impl Drop for Exit {
         fn drop(&mut self) {
-            // Rust does not let a second unwinding leave a destructor during the first one, so it is caught here.
             let e = catch_unwind(|| zokor::goexit());
             assert!(e.unwrap_err().is::<Goexit>());
         }
     }
     check(|| {
-        let h = zokor::go(|| {
+        let h = zokor::go(|| -> u8 {
             let _exit = Exit;
-            5
+            throw("discarded")
         });
-        assert_eq!(h.join().unwrap(), 5);
+        assert!(h.join().unwrap_err().is::<Goexit>());
+        // Detached: nothing is reported, the process lives on.
+        drop(zokor::go(|| -> u8 {
+            let _exit = Exit;
+            throw("discarded")
+        }));
+        wait_until(|| raw::stats().goroutines == 1);
     });
 }
 
@@ -242,6 +325,71 @@ fn callback() {
     });
 }
 
+/// A panic of a destructor during a panic: Rust ends the process. What happened first is reported first.
+fn nested() {
+    struct Worse;
+    impl Drop for Worse {
+        fn drop(&mut self) {
+            panic!("the second");
+        }
+    }
+    zokor::run(|| {
+        drop(zokor::go(|| {
+            let _worse = Worse;
+            panic!("the first");
+        }));
+        zokor::sleep(Duration::from_secs(20));
+        went_on();
+    });
+}
+
+/// Panics when it is shown.
+struct Unshowable;
+
+impl std::fmt::Display for Unshowable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("while it is shown");
+    }
+}
+
+fn unshowable() {
+    zokor::run(|| {
+        drop(zokor::go(|| panic!("{}", Unshowable)));
+        zokor::sleep(Duration::from_secs(20));
+        went_on();
+    });
+}
+
+unsafe extern "C-unwind" fn bad_hook(_: u64, _: *const std::ffi::c_char, _: *mut std::ffi::c_void) {
+    panic!("in the hook");
+}
+
+fn hook_panics() {
+    let on_panic = Some(raw::PanicHook { call: bad_hook, user: std::ptr::null_mut() });
+    zokor::init(Config { on_panic, ..Config::default() }).unwrap();
+    zokor::run(|| {
+        drop(zokor::go(|| panic_any("for the hook")));
+        zokor::sleep(Duration::from_secs(20));
+        went_on();
+    });
+}
+
+/// Dropping what was thrown throws again.
+fn payload_panics() {
+    struct Evil;
+    impl Drop for Evil {
+        fn drop(&mut self) {
+            panic!("in the payload");
+        }
+    }
+    zokor::init(Config { panic_policy: PanicPolicy::Report, ..Config::default() }).unwrap();
+    zokor::run(|| {
+        drop(zokor::go(|| panic_any(Evil)));
+        zokor::sleep(Duration::from_secs(20));
+        went_on();
+    });
+}
+
 fn main_panics() {
     zokor::run(|| panic!("main itself"));
     went_on();
@@ -290,6 +438,10 @@ fn program() {
         ("report_and_go_on", report_and_go_on),
         ("hook", hook),
         ("callback", callback),
+        ("nested", nested),
+        ("unshowable", unshowable),
+        ("hook_panics", hook_panics),
+        ("payload_panics", payload_panics),
         ("main_panics", main_panics),
         ("exit_with_parked", exit_with_parked),
         ("return_with_parked", return_with_parked),
@@ -324,6 +476,26 @@ fn p01_the_policy_may_be_to_report_and_go_on() {
     let end = outcome_of("hook", &[]);
     end.assert_ok();
     assert!(end.out.contains("the hook was told"), "{end:#?}");
+}
+
+/// Go's TestRecursivePanic4 and its kin, as far as Rust lets panics nest.
+#[test]
+fn p07_nested_panics_are_reported_oldest_first() {
+    let end = outcome_of("nested", &[]);
+    end.assert_aborted().assert_did_not_go_on();
+    let at = |text: &str| end.err.find(text).unwrap_or_else(|| panic!("no {text:?}: {end:#?}"));
+    assert!(at("the first") < at("the second"), "{end:#?}");
+}
+
+/// Go's TestPanicLoop and TestPanicWhilePanicking.
+#[test]
+fn p08_a_panic_while_a_panic_is_reported_does_not_loop() {
+    outcome_of("unshowable", &[]).assert_aborted().assert_did_not_go_on().assert_err_has("while it is shown");
+    for (program, text) in [("hook_panics", "in the hook"), ("payload_panics", "in the payload")] {
+        let end = outcome_of(program, &[]);
+        end.assert_aborted().assert_did_not_go_on();
+        end.assert_err_has(&format!("panic while printing panic value: {text}"));
+    }
 }
 
 #[test]

@@ -238,8 +238,8 @@ impl WaitGroup {
         self.raw.count()
     }
 
-    /// Adds one, starts `f` in a goroutine, and takes one when it has ended, also by `goexit`. A panic of `f` does not
-    /// release the waiters: it follows the panic policy of the runtime (WG-07).
+    /// Adds one, starts `f` in a goroutine, and takes one when it has ended, also by `goexit`. A panic of `f` is not contained: it
+    /// follows the panic policy of the runtime, and where that lets the rest go on, takes one after its report (WG-07).
     ///
     /// # Panics
     /// As [`go`](fn@crate::go).
@@ -251,17 +251,8 @@ impl WaitGroup {
         self.add(1);
         let wg = self.clone();
         drop(crate::go(move || {
-            struct Done(std::sync::Arc<WaitGroup>);
-            impl Drop for Done {
-                fn drop(&mut self) {
-                    if !std::thread::panicking() || crate::sched::running_has(crate::goroutine::EXITING) {
-                        self.0.done();
-                    }
-                }
-            }
-            let done = Done(wg);
-            f();
-            drop(done);
+            crate::panic::body_reported(f);
+            wg.done();
         }));
     }
 }
