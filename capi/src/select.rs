@@ -3,10 +3,11 @@
 //! Where it sits: above `chan`, whose checks it applies to each case.
 
 use std::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 
-use zokor::raw::{self, Case, Error, Op, Order};
+use zokor::raw::{self, Case, Error, Op, Order, Selected};
 
 use crate::chan;
 use crate::handle::{self, zk_chan};
@@ -42,6 +43,7 @@ const INLINE: usize = 8;
 ///
 /// # Safety
 /// H1, H2.
+#[inline(always)]
 unsafe fn convert(case: &zk_case) -> Result<Case, Error> {
     let op = match case.op {
         SEND => Op::Send,
@@ -63,6 +65,37 @@ unsafe fn convert(case: &zk_case) -> Result<Case, Error> {
     Ok(Case { chan: Arc::as_ptr(chan), elem, op })
 }
 
+/// The engine's choice among at most `INLINE` cases.
+///
+/// # Safety
+/// H1, H2.
+#[inline(always)]
+unsafe fn of_few(cases: &[zk_case], deadline: zk_time, order: Order) -> Result<Selected, Error> {
+    let mut few = [const { MaybeUninit::<Case>::uninit() }; INLINE];
+    for (to, from) in few.iter_mut().zip(cases) {
+        // SAFETY: H1, H2.
+        to.write(unsafe { convert(from) }?);
+    }
+    // SAFETY: as many as there are cases have been written; H1, H2; the sizes have been compared.
+    unsafe { raw::select(std::slice::from_raw_parts(few.as_ptr().cast(), cases.len()), deadline, order) }
+}
+
+/// The engine's choice among any number of cases.
+///
+/// # Safety
+/// H1, H2.
+#[cold]
+unsafe fn of_many(cases: &[zk_case], deadline: zk_time, order: Order) -> Result<Selected, Error> {
+    let mut many = Vec::new();
+    many.try_reserve_exact(cases.len()).map_err(|_| Error::NoMemory)?;
+    for case in cases {
+        // SAFETY: H1, H2.
+        many.push(unsafe { convert(case) }?);
+    }
+    // SAFETY: H1, H2; the sizes have been compared.
+    unsafe { raw::select(&many, deadline, order) }
+}
+
 /// Converts all cases, lets the engine choose and hands its answer back.
 ///
 /// # Safety
@@ -76,21 +109,14 @@ unsafe fn select(cases: *const zk_case, n: usize, deadline: zk_time, order: Orde
         // SAFETY: H2; not null, aligned, and few enough not to overflow.
         _ => unsafe { std::slice::from_raw_parts(cases, n) },
     };
-    let mut few = [const { Case { chan: ptr::null(), elem: ptr::null_mut(), op: Op::Recv } }; INLINE];
-    let mut many = Vec::new();
-    let converted: &mut [Case] = if n <= INLINE {
-        &mut few[..n]
-    } else {
-        many.try_reserve_exact(n).map_err(|_| Error::NoMemory)?;
-        many.resize_with(n, || Case { chan: ptr::null(), elem: ptr::null_mut(), op: Op::Recv });
-        &mut many
-    };
-    for (to, from) in converted.iter_mut().zip(cases) {
-        // SAFETY: H1, H2.
-        *to = unsafe { convert(from) }?;
-    }
-    // SAFETY: H1, H2; the sizes have been compared.
-    let chosen = unsafe { raw::select(converted, deadline, order) }?;
+    // SAFETY: H1, H2.
+    let chosen = unsafe {
+        if n <= INLINE {
+            of_few(cases, deadline, order)
+        } else {
+            of_many(cases, deadline, order)
+        }
+    }?;
     let case = &cases[chosen.index];
     if !case.ok.is_null() {
         // SAFETY: H2, and aligned.

@@ -29,6 +29,8 @@ mod inject;
 #[cfg_attr(loom, allow(dead_code))]
 mod list;
 #[cfg_attr(loom, allow(dead_code))]
+mod mirror;
+#[cfg_attr(loom, allow(dead_code))]
 mod oncpu;
 #[cfg_attr(loom, allow(dead_code))]
 mod queue;

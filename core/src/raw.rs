@@ -23,7 +23,8 @@ pub use crate::timers::{after as time_in, now, CFn};
 use crate::chan::bytes::may_block;
 use crate::errno::Errno;
 use crate::goroutine::{Binding, EXCLUSIVE, NO_UNWIND, PINNED};
-use crate::select::{select_raw, Op as SelOp, SelCase};
+use crate::mirror::none_possible;
+use crate::select::{not_now, select_raw, Op as SelOp, SelCase};
 use crate::start::{self, Attributes, StartError};
 use crate::{runtime, sanitize, sched};
 use core::ffi::{c_int, c_void};
@@ -104,6 +105,18 @@ pub struct Case {
     pub op: Op,
 }
 
+impl Case {
+    /// A look without a lock, for [`none_possible`].
+    #[inline(always)]
+    unsafe fn look(&self) -> Option<u64> {
+        // SAFETY: null or alive, by the caller of `select`.
+        match unsafe { self.chan.as_ref() } {
+            Some(c) => c.header().look(self.op == Op::Send),
+            None => Some(0), // never ready
+        }
+    }
+}
+
 /// Cases without allocation.
 const SMALL: usize = 16;
 
@@ -126,6 +139,15 @@ pub unsafe fn select(cases: &[Case], deadline: Time, order: Order) -> Result<Sel
     if deadline != NOWAIT {
         may_block()?;
     }
+    // SAFETY: by the caller.
+    if deadline == NOWAIT && none_possible(cases.len(), |i| unsafe { cases[i].look() }) {
+        return not_now();
+    }
+    // SAFETY: by the caller.
+    unsafe { select_slow(cases, deadline, order) }
+}
+
+unsafe fn select_slow(cases: &[Case], deadline: Time, order: Order) -> Result<Selected> {
     let none = SelCase { chan: core::ptr::null(), elem: core::ptr::null_mut(), op: SelOp::Recv };
     let mut small = [none; SMALL];
     let mut large = Vec::new();

@@ -14,12 +14,14 @@
 //! * **L1** The decision that no case is ready, and the queueing of all nodes, happen under all locks at once: there is
 //!   an instant at which nothing was ready (S-04, S-05), and nothing that becomes ready later is missed.
 //! * **L2** A single try, one channel locked at a time and in random order, may go before pass 1: a case that it finds
-//!   ready *is* ready. It decides nothing when it finds none.
+//!   ready *is* ready. It decides nothing when it finds none. A look without locks may go before that: where it finds an instant
+//!   at which no case was ready (`mirror`), a select that does not wait is done.
 //! * **L3** Nodes are queued in pass 2 only, so a select never meets itself (S-12).
 //! * **L4** After pass 3 no node of this select is in any queue (S-10, S-11).
 
 use crate::chan::core::{Error, Header, Step, FOREVER, NOWAIT};
 use crate::goroutine::Reason;
+use crate::mirror::none_possible;
 use crate::rng::Rng;
 use crate::sched::{self, timers, worker};
 use crate::sys::RawLock;
@@ -59,6 +61,21 @@ pub struct SelCase {
     pub op: Op,
 }
 
+impl SelCase {
+    /// A look at the case without a lock, for [`none_possible`].
+    ///
+    /// # Safety
+    /// As for [`select_raw`].
+    #[inline(always)]
+    pub(crate) unsafe fn look(&self) -> Option<u64> {
+        // SAFETY: null or alive, by the caller.
+        match unsafe { self.chan.as_ref() } {
+            Some(h) => h.look(self.op.sends()),
+            None => Some(0), // never ready
+        }
+    }
+}
+
 /// In which order ready cases are preferred.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -88,7 +105,27 @@ const SMALL: usize = 16;
 /// # Safety
 /// Each `chan` is null or a channel that lives until the call returns; each `elem` fits its channel as for
 /// `Core::send` and `Core::recv`.
+#[inline]
 pub unsafe fn select_raw(cases: &[SelCase], deadline: i64, order: Order) -> Result<Selected, Error> {
+    // SAFETY: by the caller.
+    unsafe {
+        if deadline == NOWAIT && none_possible(cases.len(), |i| cases[i].look()) {
+            return not_now();
+        }
+        select_locked(cases, deadline, order)
+    }
+}
+
+/// The answer of a select that does not wait, if no case is ready. As in `chan/core.rs`, asking is a call like others (G-11).
+#[inline]
+pub(crate) fn not_now() -> Result<Selected, Error> {
+    sched::checkpoint(false);
+    Err(Error::WouldBlock)
+}
+
+/// The three passes.
+#[inline(never)]
+unsafe fn select_locked(cases: &[SelCase], deadline: i64, order: Order) -> Result<Selected, Error> {
     let mut small = [0u32; SMALL];
     let mut large = Vec::new();
     let perm: &mut [u32] = if cases.len() <= SMALL {
@@ -107,7 +144,7 @@ pub unsafe fn select_raw(cases: &[SelCase], deadline: i64, order: Order) -> Resu
             }
         }
         if live == 1 && deadline == NOWAIT && order == Order::Fair {
-            return Err(Error::WouldBlock); // one channel: the single look was the instant (L1)
+            return not_now(); // one channel: the single look was the instant (L1)
         }
         let locks = Locks::of(cases, perm);
         locks.lock();
@@ -123,7 +160,7 @@ pub unsafe fn select_raw(cases: &[SelCase], deadline: i64, order: Order) -> Resu
         }
         if deadline == NOWAIT {
             locks.unlock();
-            return Err(Error::WouldBlock);
+            return not_now();
         }
         if deadline != FOREVER && deadline <= timers::now() {
             locks.unlock();

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
-use zokor::channel::{bounded, Receiver, Sender};
+use zokor::channel::{bounded, select, Receiver, Sender};
 use zokor::{raw, Builder, Mobility, RuntimeError};
 
 /// The OS thread this runs on.
@@ -399,6 +399,51 @@ fn g11_a_hog_that_makes_calls_gives_way() {
         });
         hog.join().unwrap();
         other.join().unwrap();
+    });
+}
+
+/// Asking whether something has come is a call as well: who asks in a loop gives way even to a pinned goroutine of its own thread, which
+/// nobody else can run.
+#[test]
+fn g11_a_hog_that_only_asks_gives_way() {
+    fn ask(how: usize, (full, empty): (&Sender<()>, &Receiver<()>), bytes: &raw::ByteChan) {
+        match how {
+            0 => assert!(empty.try_recv().is_err()),
+            1 => assert!(full.try_send(()).is_err()),
+            2 => select! {
+                recv(empty) -> _ => unreachable!(),
+                send(full, ()) -> _ => unreachable!(),
+                default => {}
+            },
+            3 => select! { recv(empty) -> _ => unreachable!(), default => {} },
+            _ => {
+                let mut none = 0u8;
+                let case = raw::Case { chan: bytes, elem: &raw mut none, op: raw::Op::Recv };
+                // SAFETY: the channel is borrowed, and its values are bytes.
+                assert!(unsafe { raw::select(&[case; 2], raw::NOWAIT, raw::Order::Fair) }.is_err());
+            }
+        }
+    }
+    check_on(&[1], || {
+        for how in 0..5 {
+            let (go_on, waits) = bounded::<()>(0);
+            let told = Counter::default();
+            let other = go_parked("chan receive", {
+                let told = told.clone();
+                move || {
+                    let _ = waits.recv();
+                    told.add(1);
+                }
+            });
+            let (full, empty) = (bounded(1), bounded(0));
+            full.0.send(()).unwrap();
+            let bytes = raw::ByteChan::new(raw::ByteChanOpts { elem_size: 1, ..Default::default() }).unwrap();
+            drop(go_on); // runnable now, on the thread that we do not leave
+            while told.get() == 0 {
+                ask(how, (&full.0, &empty.1), &bytes);
+            }
+            other.join().unwrap();
+        }
     });
 }
 

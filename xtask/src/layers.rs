@@ -11,7 +11,10 @@ use std::path::Path;
 /// From the machine up to the faces. A module may use those of lower layers, and those before it in its own.
 const LAYERS: &[(&str, &[&str])] = &[
     ("0 the machine", &["cell", "pad", "rank", "rng", "errno", "reason", "sys", "list"]),
-    ("1 engines that know no goroutine", &["arch", "stack", "queue", "inject", "inbox", "heap", "poll", "cxx"]),
+    (
+        "1 engines that know no goroutine",
+        &["arch", "stack", "queue", "inject", "inbox", "heap", "mirror", "poll", "cxx"],
+    ),
     ("2 goroutines", &["wait", "error", "oncpu", "goroutine", "sanitize"]),
     (ENGINE, &["sched", "timers", "clock", "panic", "defer", "start", "runtime"]),
     (

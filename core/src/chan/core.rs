@@ -19,19 +19,18 @@
 //! * **C3** Once closed, always closed; the queues are empty from then on.
 //! * **C4** Every value has one owner: the sender until the operation succeeded, then the ring or the receiver.
 //! * **C5** User code (drop, clone, callbacks) never runs under the lock, and nobody parks under it.
-//! * **C6** `len`, `waiting` and `closed` mirror the state under the lock; they are written under it. `waiting` may carry
-//!   the mark [`TOLD`].
+//! * **C6** `mirror` copies the state under the lock; it is written under it. Who reads it without the lock only decides that
+//!   there was an instant at which an operation was not possible (C-23); its file says why that is so.
 //!
 //! # Orderings
 //!
-//! The lock orders everything but the mirrors of C6. Those are Relaxed stores; who reads them without the lock
-//! only decides that there was an instant at which the operation was not possible (C-23).
+//! The lock orders everything but the mirror, which has its own text.
 
 use super::ring::Ring;
 use super::source::Source;
-use crate::cell::{AtomicBool, AtomicUsize, Ordering};
 use crate::goroutine::Reason;
 use crate::list::List;
+use crate::mirror::Mirror;
 use crate::sched::{self, timers};
 use crate::sys::RawLock;
 use crate::wait::{Node, Outcome, Waiter};
@@ -62,21 +61,20 @@ pub enum Step {
     Wait,
 }
 
-/// In `waiting`: somebody who only looks was told that a value comes. It may try to receive before the value is in the mirrors,
-/// so it must not go by them; the next receive that finds nothing under the lock takes the mark away.
-const TOLD: usize = 1 << (usize::BITS - 1);
-
 /// The part of a channel that does not depend on the type of its values.
 pub struct Header {
     lock: RawLock,
-    closed: AtomicBool,
-    len: AtomicUsize,
-    waiting: AtomicUsize,
+    mirror: Mirror,
+    /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit.
+    slots: usize,
     recvq: UnsafeCell<List<Node>>,
     sendq: UnsafeCell<List<Node>>,
     vtable: &'static VTable,
     source: Option<Box<Source>>,
 }
+
+/// More values than there can be.
+const NEVER_FULL: usize = usize::MAX;
 
 /// A channel: header and buffer.
 #[repr(C)]
@@ -93,12 +91,11 @@ unsafe impl<R: Ring + Send> Sync for Core<R> {}
 unsafe impl<R: Ring + Send> Send for Core<R> {}
 
 impl Header {
-    fn new(vtable: &'static VTable, source: Option<Box<Source>>) -> Header {
+    fn new(vtable: &'static VTable, slots: usize, source: Option<Box<Source>>) -> Header {
         Header {
             lock: RawLock::new(),
-            closed: AtomicBool::new(false),
-            len: AtomicUsize::new(0),
-            waiting: AtomicUsize::new(0),
+            mirror: Mirror::new(),
+            slots,
             recvq: UnsafeCell::new(List::new()),
             sendq: UnsafeCell::new(List::new()),
             vtable,
@@ -136,26 +133,32 @@ impl Header {
     /// Whether it is closed. A snapshot.
     #[inline(always)]
     pub fn is_closed(&self) -> bool {
-        // Acquire: pairs with the Release in `close`: what was done before it is visible.
-        self.closed.load(Ordering::Acquire)
+        self.mirror.is_closed()
     }
 
     /// Values in the buffer. A snapshot.
     #[inline(always)]
     pub fn len(&self) -> usize {
-        self.len.load(Ordering::Relaxed)
+        self.mirror.len()
     }
 
-    /// Whether there was an instant, just now, at which a receive was not possible (C-23): one look without
-    /// the lock, first at what it needs, then at `closed`, which never goes back.
+    /// Whether there was an instant, just now, at which a send was not possible (C-23). Never so without a buffer, where it
+    /// depends on who waits.
+    #[inline(always)]
+    fn surely_full(&self) -> bool {
+        self.mirror.is_full(self.slots)
+    }
+
+    /// Whether there was an instant, just now, at which a receive was not possible (C-23). Never so for a timer's channel.
     #[inline(always)]
     fn surely_empty(&self) -> bool {
-        // Acquire: these looks come before the one at `closed`; in the other order a value taken in between would make
-        // "not closed, later empty" out of two instants at which the channel was ready or closed.
-        self.source.is_none()
-            && self.len.load(Ordering::Acquire) == 0
-            && self.waiting.load(Ordering::Acquire) == 0
-            && !self.is_closed()
+        self.source.is_none() && self.mirror.is_empty()
+    }
+
+    /// The same as one of several looks, for [`none_possible`](crate::mirror::none_possible).
+    #[inline(always)]
+    pub(crate) fn look(&self, sends: bool) -> Option<u64> {
+        self.mirror.look(|_| if sends { self.surely_full() } else { self.surely_empty() })
     }
 
     /// Queues a node as receiver or sender.
@@ -167,8 +170,7 @@ impl Header {
         unsafe {
             if sends {
                 (*self.sendq.get()).push_back(node);
-                self.waiting.store(self.waiting.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            // C6
+                self.mirror.sender_came(); // C6
             } else {
                 let q = &mut *self.recvq.get();
                 if let (Some(s), true) = (self.source(), q.is_empty()) {
@@ -188,7 +190,7 @@ impl Header {
         unsafe {
             if sends {
                 if (*self.sendq.get()).remove_if_linked(node) {
-                    self.left_sendq();
+                    self.mirror.sender_left(); // C6
                 }
             } else {
                 let q = &mut *self.recvq.get();
@@ -199,11 +201,6 @@ impl Header {
                 }
             }
         }
-    }
-
-    fn left_sendq(&self) {
-        self.waiting.store(self.waiting.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        // C6
     }
 
     /// Takes the first receiver whose claim is won; those who only look are told and left out.
@@ -222,7 +219,7 @@ impl Header {
                         return Some(n);
                     }
                     (*n).ok = true;
-                    self.waiting.store(self.waiting.load(Ordering::Relaxed) | TOLD, Ordering::Relaxed);
+                    self.mirror.tell();
                     sched::ready((*n).waiter);
                 }
             }
@@ -237,7 +234,7 @@ impl Header {
             let q = &mut *self.sendq.get();
             while !q.is_empty() {
                 let n = q.pop_front();
-                self.left_sendq();
+                self.mirror.sender_left(); // C6
                 if Node::claim(n) {
                     if !(*n).peek {
                         return Some(n);
@@ -262,13 +259,12 @@ impl Header {
     /// Closes the channel: every waiter of either side is told. False if it was closed before.
     pub fn close(&self) -> bool {
         self.lock.lock();
-        if self.closed.load(Ordering::Relaxed) {
+        if self.is_closed() {
             // SAFETY: we hold it.
             unsafe { self.lock.unlock() };
             return false;
         }
-        // Release: pairs with the Acquire in `is_closed`.
-        self.closed.store(true, Ordering::Release);
+        self.mirror.close();
         let mut told: List<Node> = List::new();
         // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied (W3).
         unsafe {
@@ -281,7 +277,7 @@ impl Header {
                     }
                 }
             }
-            self.waiting.store(0, Ordering::Relaxed); // C6
+            self.mirror.no_senders(); // C6
             if let Some(s) = self.source() {
                 s.disarm();
             }
@@ -310,7 +306,8 @@ impl<R: Ring> Core<R> {
     /// A channel over `ring`; fed by `source` if it is a timer's.
     pub fn new(ring: R, source: Option<Box<Source>>) -> Core<R> {
         let limit = ring.cap();
-        Core { header: Header::new(&Self::VTABLE, source), ring: UnsafeCell::new(ring), limit }
+        let slots = limit.filter(|n| *n > 0).unwrap_or(NEVER_FULL);
+        Core { header: Header::new(&Self::VTABLE, slots, source), ring: UnsafeCell::new(ring), limit }
     }
 
     /// The type-independent part.
@@ -355,7 +352,7 @@ impl<R: Ring> Core<R> {
     unsafe fn note_len(&self) {
         // SAFETY: the lock is held.
         let n = unsafe { self.ring().len() };
-        self.header.len.store(n, Ordering::Relaxed); // C6
+        self.header.mirror.set_len(n); // C6
     }
 
     #[inline(always)]
@@ -363,7 +360,7 @@ impl<R: Ring> Core<R> {
         let h = &self.header;
         // SAFETY: the lock is held; a claimed receiver's slot is ours until it is readied (W3).
         unsafe {
-            if h.closed.load(Ordering::Relaxed) {
+            if h.is_closed() {
                 return Step::Closed;
             }
             if let Some(n) = h.claim_receiver() {
@@ -406,13 +403,10 @@ impl<R: Ring> Core<R> {
                     return Step::Done(core::ptr::null());
                 }
             }
-            if h.closed.load(Ordering::Relaxed) {
+            if h.is_closed() {
                 return Step::Closed;
             }
-            let waiting = h.waiting.load(Ordering::Relaxed);
-            if waiting & TOLD != 0 {
-                h.waiting.store(waiting & !TOLD, Ordering::Relaxed);
-            }
+            h.mirror.untell();
             Step::Wait
         }
     }
@@ -420,18 +414,14 @@ impl<R: Ring> Core<R> {
     unsafe fn can_send_locked(&self) -> bool {
         let h = &self.header;
         // SAFETY: the lock is held.
-        unsafe {
-            h.closed.load(Ordering::Relaxed)
-                || self.ring().has_room()
-                || (*h.recvq.get()).iter().any(|n| Node::is_free(n))
-        }
+        unsafe { h.is_closed() || self.ring().has_room() || (*h.recvq.get()).iter().any(|n| Node::is_free(n)) }
     }
 
     unsafe fn can_recv_locked(&self) -> bool {
         let h = &self.header;
         // SAFETY: the lock is held.
         unsafe {
-            h.closed.load(Ordering::Relaxed)
+            h.is_closed()
                 || self.ring().len() > 0
                 || (*h.sendq.get()).iter().any(|n| Node::is_free(n))
                 || h.source().is_some_and(Source::is_due)
@@ -448,6 +438,9 @@ impl<R: Ring> Core<R> {
     #[inline]
     pub unsafe fn send(&self, src: *const u8, deadline: i64) -> Result<(), Error> {
         let h = &self.header;
+        if deadline == NOWAIT && h.surely_full() {
+            return self.not_now();
+        }
         // SAFETY: the lock is held between lock and unlock.
         unsafe {
             h.lock.lock();
@@ -466,7 +459,7 @@ impl<R: Ring> Core<R> {
                 }
                 Step::Wait if deadline == NOWAIT => {
                     h.lock.unlock();
-                    Err(Error::WouldBlock)
+                    self.not_now()
                 }
                 Step::Wait => self.wait_locked(src.cast_mut(), deadline, true),
             }
@@ -483,11 +476,11 @@ impl<R: Ring> Core<R> {
     #[inline]
     pub unsafe fn recv(&self, dst: *mut u8, deadline: i64) -> Result<(), Error> {
         let h = &self.header;
+        if deadline == NOWAIT && h.surely_empty() {
+            return self.not_now();
+        }
         // SAFETY: the lock is held between lock and unlock.
         unsafe {
-            if deadline == NOWAIT && h.surely_empty() {
-                return Err(Error::WouldBlock);
-            }
             h.lock.lock();
             match self.try_recv_locked(dst) {
                 Step::Done(woken) => {
@@ -504,11 +497,18 @@ impl<R: Ring> Core<R> {
                 }
                 Step::Wait if deadline == NOWAIT => {
                     h.lock.unlock();
-                    Err(Error::WouldBlock)
+                    self.not_now()
                 }
                 Step::Wait => self.wait_locked(dst, deadline, false),
             }
         }
+    }
+
+    /// The answer to somebody who does not wait. Who asks again and again in a loop has a time slice like everybody else (G-11).
+    #[inline(always)]
+    fn not_now(&self) -> Result<(), Error> {
+        sched::checkpoint(false);
+        Err(Error::WouldBlock)
     }
 
     /// Queues the caller and parks. The lock is held on entry and released here.
