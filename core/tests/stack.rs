@@ -9,16 +9,20 @@ use zokor::{raw, Builder};
 
 const KIB: usize = 1024;
 
-/// Uses about `bytes` of stack.
-#[inline(never)]
+/// Uses about `bytes` of stack: says how many. A frame's size depends on how the test is built, so it looks at addresses.
 fn dig(bytes: usize) -> usize {
-    let mut frame = [0_u8; 1024];
-    black_box(&mut frame);
-    if bytes > 1100 {
-        dig(bytes - 1100) + frame.len()
-    } else {
-        frame.len()
+    #[inline(never)]
+    fn deeper(top: usize, bytes: usize) -> usize {
+        let mut frame = [0_u8; 1024];
+        let used = top - black_box(&mut frame).as_ptr().addr();
+        if used + 4 * KIB < bytes {
+            deeper(top, bytes).max(used)
+        } else {
+            used
+        }
     }
+    let here = 0_u8;
+    deeper((&raw const here).addr(), bytes)
 }
 
 #[test]
@@ -66,6 +70,33 @@ fn stacks_are_used_again() {
         (0..5).for_each(|_| assert!(round() > 0));
         let (before, after) = (round(), (0..20).map(|_| round()).max().unwrap());
         assert!(after < before + (256 << 20), "{before} bytes of stacks grew to {after}");
+    });
+}
+
+/// A goroutine that ends gives its stack away while it is still on it; on another worker the next owner may come at once.
+#[test]
+fn a_stack_of_any_size_has_one_owner_at_a_time() {
+    check(|| {
+        let makers: Vec<_> = (0..4)
+            .map(|_| {
+                zokor::go(|| {
+                    for n in 0..2000_usize {
+                        let all: Vec<_> = (0..4)
+                            .map(|i| {
+                                let body = move || {
+                                    let mine = black_box([n + i; 64]);
+                                    zokor::yield_now();
+                                    mine.iter().all(|v| *v == n + i)
+                                };
+                                Builder::new().stack_size(64 * KIB).go(body).unwrap()
+                            })
+                            .collect();
+                        all.into_iter().for_each(|h| assert!(h.join().unwrap()));
+                    }
+                })
+            })
+            .collect();
+        makers.into_iter().for_each(|h| h.join().unwrap());
     });
 }
 

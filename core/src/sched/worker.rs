@@ -310,6 +310,7 @@ impl Worker {
     pub fn trim_stacks(&self) {
         // SAFETY: K1.
         let p = unsafe { &mut *self.pools.get() };
+        p.stacks.left();
         if p.stacks.len() > 4 * KEPT_STACKS {
             p.stacks.trim(KEPT_STACKS);
         }
@@ -340,8 +341,8 @@ impl Worker {
         id
     }
 
-    /// Takes the stack of a finished goroutine back. The thread may still be on it: only this worker
-    /// takes from the pool, and the next owner's frames are not written before the switch.
+    /// Takes the stack of a finished goroutine back. The thread may still be on it: the pool gives what it got last to this worker
+    /// only, and the next owner's frames are not written before the switch.
     #[inline(always)]
     pub fn give_stack(&self, g: *mut G) {
         // SAFETY: K1; g has ended, so nobody else refers to its stack.

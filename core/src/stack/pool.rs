@@ -4,8 +4,13 @@
 //! so there is no lock and no atomic.
 //!
 //! Last in, first out: the stack that has just been used is the one whose pages are in the cache.
+//!
+//! A goroutine that ends puts its stack here while it still runs on it, and leaves it with the next switch. So whatever was put last
+//! stays with this worker, which cannot run anything else on it before that switch: of the default size in `free`, of
+//! another size in `leaving` until the next one comes or the worker is on its thread's own stack.
 
 use super::{class, default_class, Error, Stack};
+use std::mem;
 
 /// How many stacks a pool holds.
 const CAP: usize = 256;
@@ -20,12 +25,14 @@ pub struct Pool {
     free: Vec<Stack>,
     /// The logarithm of the default size; zero until the first slow path.
     log2: u32,
+    /// The stack of another size that was put last; its goroutine may still be on it.
+    leaving: Stack,
 }
 
 impl Pool {
     /// An empty pool.
     pub const fn new() -> Pool {
-        Pool { free: Vec::new(), log2: 0 }
+        Pool { free: Vec::new(), log2: 0, leaving: Stack::none() }
     }
 
     /// A stack of the default size.
@@ -40,7 +47,8 @@ impl Pool {
         }
     }
 
-    /// Takes a stack back: of any size, though only the default size stays here. Not none.
+    /// Takes a stack back, of any size, on which the caller may still be running: until the thread's next switch nobody else gets
+    /// it. Stacks of the default size stay here. Not none.
     #[inline(always)]
     pub fn put(&mut self, s: Stack) {
         // The room is there once a stack came from here; a vector that is full or has none spills.
@@ -65,7 +73,7 @@ impl Pool {
     fn put_slow(&mut self, s: Stack) {
         self.log2 = default_class();
         if s.log2() != self.log2 {
-            return class::put_sized(s);
+            return class::put_sized(mem::replace(&mut self.leaving, s));
         }
         self.free.reserve_exact(CAP.saturating_sub(self.free.len()));
         if self.free.len() >= CAP {
@@ -79,6 +87,12 @@ impl Pool {
         class::give(self.log2, self.free.drain(..n));
     }
 
+    /// The stack of another size that was put last goes where others find it. The caller is on its thread's own stack.
+    #[inline]
+    pub fn left(&mut self) {
+        class::put_sized(mem::replace(&mut self.leaving, Stack::none()));
+    }
+
     /// Keeps the `keep` stacks used last and gives the rest to the global list, where other
     /// workers find them and `scavenge` gives their pages back. For a worker that goes to sleep.
     pub fn trim(&mut self, keep: usize) {
@@ -87,8 +101,9 @@ impl Pool {
         }
     }
 
-    /// Gives all to the global list.
+    /// Gives all to the global list. The caller is on its thread's own stack.
     pub fn flush(&mut self) {
+        self.left();
         self.trim(0);
     }
 

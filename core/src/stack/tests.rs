@@ -126,6 +126,23 @@ fn a_pool_gives_the_stack_used_last() {
     assert_eq!(pool.len(), 0);
 }
 
+/// A goroutine that ends puts its stack here while it runs on it.
+#[test]
+fn nobody_else_gets_a_stack_before_its_last_owner_has_left_it() {
+    const SIZE: usize = 128 * 1024;
+    let _turn = turn();
+    let mut pool = Pool::new();
+    let (a, b) = (get_sized(SIZE).unwrap(), get_sized(SIZE).unwrap());
+    pool.put(a);
+    let others: Vec<Stack> = (0..10).map(|_| get_sized(SIZE).unwrap()).collect();
+    assert!(!others.contains(&a), "it is still in use");
+    pool.put(b);
+    assert_eq!(get_sized(SIZE), Ok(a), "its goroutine has ended before this one");
+    pool.left();
+    assert_eq!(get_sized(SIZE), Ok(b));
+    others.into_iter().chain([a, b]).for_each(put_sized);
+}
+
 #[test]
 fn no_two_owners_have_the_same_stack() {
     let _turn = turn();
