@@ -34,7 +34,7 @@ use crate::oncpu::OnCpu;
 use crate::sys;
 use crate::timers::TimerNode;
 use crate::wait::{Node, Outcome, Waiter};
-use cells::{SiteCell, StackCell};
+use cells::{ClassCell, SiteCell, StackCell};
 use core::any::Any;
 use core::cell::Cell;
 use core::ffi::c_void;
@@ -149,7 +149,7 @@ pub struct G {
     state: AtomicU8,
     reason: AtomicU8,
     /// Host class: 0 native, else an interpreter's goroutine.
-    pub class: Cell<u8>,
+    pub class: ClassCell,
     /// Start of the present state, coarse monotonic nanoseconds.
     pub since: AtomicI64,
     // -- line 1: waiting
@@ -496,7 +496,7 @@ pub mod arena {
                 flags: AtomicU8::new(0),
                 state: AtomicU8::new(0),
                 reason: AtomicU8::new(0),
-                class: Cell::new(0),
+                class: ClassCell::native(),
                 since: AtomicI64::new(0),
                 waiter: Waiter::goroutine(),
                 node: UnsafeCell::new(Node::new()),

@@ -1,8 +1,8 @@
-//! Fields of a header that dumps read while their owner writes them.
+//! Fields of a header that others read while their owner writes them: dumps, and whoever ends the waits of a class.
 //!
 //! *Where it sits*: layer 2, inside `goroutine.rs`.
 
-use crate::cell::{AtomicPtr, AtomicUsize, Ordering};
+use crate::cell::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 use crate::stack::Stack;
 use core::panic::Location;
 use core::ptr::null_mut;
@@ -56,5 +56,27 @@ impl SiteCell {
     #[inline(always)]
     pub fn set(&self, site: Option<&'static Location<'static>>) {
         self.0.store(site.map_or(null_mut(), |s| (&raw const *s).cast_mut()), Ordering::Relaxed);
+    }
+}
+
+/// The goroutine's host class, 0 for none; the same rule. A reader that acts on it claims the goroutine's wait first.
+pub struct ClassCell(AtomicU8);
+
+impl ClassCell {
+    /// No host.
+    pub const fn native() -> ClassCell {
+        ClassCell(AtomicU8::new(0))
+    }
+
+    /// The class now.
+    #[inline(always)]
+    pub fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Replaces it.
+    #[inline(always)]
+    pub fn set(&self, class: u8) {
+        self.0.store(class, Ordering::Relaxed);
     }
 }
