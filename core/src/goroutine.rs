@@ -533,6 +533,17 @@ pub mod arena {
         }
     }
 
+    /// Visits the memory that headers lie in: where each chunk is and how many bytes of it are used.
+    pub fn for_each_chunk(mut f: impl FnMut(*const u8, usize)) {
+        // Acquire: pairs with the Release in `grow`.
+        let used = USED.load(Ordering::Acquire);
+        for (slot, first) in TABLE.iter().zip((0..used).step_by(CHUNK)) {
+            // Acquire: as in `for_each`.
+            let base = slot.load(Ordering::Acquire);
+            f(base.cast_const().cast(), (used - first).min(CHUNK) * size_of::<G>());
+        }
+    }
+
     /// Unmaps everything. Only at shutdown, when no goroutine is left to look at.
     ///
     /// # Safety

@@ -1,6 +1,6 @@
-//! Tells ThreadSanitizer and AddressSanitizer about our stacks.
+//! Tells ThreadSanitizer, AddressSanitizer (`asan.rs`) and LeakSanitizer (`leaks.rs`) about our stacks.
 //!
-//! *Where it sits*: layer 1, called around every switch. The hooks are looked up once, when the runtime starts: a plain
+//! *Where it sits*: layer 2, called around every switch. The hooks are looked up once, when the runtime starts: a plain
 //! release build of this library works inside a program that is instrumented. Without a sanitizer each call is one
 //! load and one branch.
 //!
@@ -12,9 +12,13 @@
 
 use crate::cell::{AtomicPtr, AtomicU8, Ordering};
 use crate::goroutine::G;
+use crate::stack::Stack;
 use core::ffi::{c_uint, c_void};
 use core::ptr::null_mut;
 use std::cell::Cell;
+
+mod asan;
+mod leaks;
 
 const OFF: u8 = 0;
 const TSAN: u8 = 1;
@@ -28,10 +32,8 @@ static MODE: AtomicU8 = AtomicU8::new(OFF);
 static HOOKS: [AtomicPtr<c_void>; 6] = [const { AtomicPtr::new(null_mut()) }; 6];
 
 thread_local! {
-    /// TSan: the thread's own fiber. ASan: the fake stack and the bounds of the thread's own stack.
-    static THREAD: Cell<(*mut c_void, *const c_void, usize)> = const { Cell::new((null_mut(), core::ptr::null(), 0)) };
-    /// ASan: whose switch is to be finished.
-    static TARGET: Cell<*mut G> = const { Cell::new(null_mut()) };
+    /// TSan: the thread's own fiber.
+    static THREAD: Cell<*mut c_void> = const { Cell::new(null_mut()) };
 }
 
 fn find(name: &core::ffi::CStr) -> *mut c_void {
@@ -41,6 +43,7 @@ fn find(name: &core::ffi::CStr) -> *mut c_void {
 
 /// Looks for a sanitizer's run-time library. Called when the runtime starts.
 pub fn init() {
+    leaks::init();
     let tsan = [
         c"__tsan_create_fiber",
         c"__tsan_switch_to_fiber",
@@ -49,7 +52,8 @@ pub fn init() {
         c"__tsan_acquire",
         c"__tsan_release",
     ];
-    let asan = [c"__sanitizer_start_switch_fiber", c"__sanitizer_finish_switch_fiber"];
+    let asan =
+        [c"__sanitizer_start_switch_fiber", c"__sanitizer_finish_switch_fiber", c"__asan_unpoison_memory_region"];
     for (mode, names) in [(TSAN, &tsan[..]), (ASAN, &asan[..])] {
         let found: Vec<*mut c_void> = names.iter().map(|n| find(n)).collect();
         if found.iter().all(|p| !p.is_null()) {
@@ -112,7 +116,7 @@ pub unsafe fn before_switch(left: *mut G, to: *mut G) {
 #[inline(always)]
 pub fn after_switch() {
     if MODE.load(Ordering::Relaxed) == ASAN {
-        after_slow();
+        asan::after();
     }
 }
 
@@ -145,13 +149,13 @@ pub unsafe fn goroutine_ends(g: *mut G) {
     }
     if MODE.load(Ordering::Relaxed) != OFF {
         // SAFETY: g is the running goroutine; its header is still its own.
-        ENDING.with(|e| e.set(Some(unsafe { (*g).fiber.replace(null_mut()) })));
+        ENDING.with(|e| e.set(Some(unsafe { ((*g).fiber.replace(null_mut()), (*g).stack.get()) })));
     }
 }
 
 thread_local! {
-    /// The goroutine that is left ends; what the sanitizer knew it by.
-    static ENDING: Cell<Option<*mut c_void>> = const { Cell::new(None) };
+    /// The goroutine that is left ends; what the sanitizer knew it by, and its stack.
+    static ENDING: Cell<Option<(*mut c_void, Stack)>> = const { Cell::new(None) };
     /// A fiber that ended and is destroyed once another runs.
     static CORPSE: Cell<*mut c_void> = const { Cell::new(null_mut()) };
 }
@@ -160,8 +164,6 @@ type Create = extern "C" fn(c_uint) -> *mut c_void;
 type Switch = extern "C" fn(*mut c_void, c_uint);
 type Destroy = extern "C" fn(*mut c_void);
 type Current = extern "C" fn() -> *mut c_void;
-type Start = extern "C" fn(*mut *mut c_void, *const c_void, usize);
-type Finish = extern "C" fn(*mut c_void, *mut *const c_void, *mut usize);
 
 fn hook(i: usize) -> *mut c_void {
     HOOKS[i].load(Ordering::Relaxed)
@@ -177,10 +179,10 @@ unsafe fn before_slow(left: *mut G, to: *mut G) -> Announce {
     // Acquire: pairs with the Release in `init`: the hooks are there.
     match MODE.load(Ordering::Acquire) {
         // SAFETY: by the caller; the hooks have these types by the interface header.
-        TSAN => unsafe { tsan_before(to, ended) },
+        TSAN => unsafe { tsan_before(to, ended.map(|e| e.0)) },
         ASAN => {
             // SAFETY: as above.
-            unsafe { asan_before(left, to, ended) };
+            unsafe { asan::before(left, to, ended.map(|e| e.1)) };
             (None, null_mut())
         }
         _ => (None, null_mut()),
@@ -194,8 +196,8 @@ unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) -> Announce {
         let switch: Switch = core::mem::transmute(hook(1));
         let destroy: Destroy = core::mem::transmute(hook(2));
         let current: Current = core::mem::transmute(hook(3));
-        if THREAD.with(Cell::get).0.is_null() {
-            THREAD.with(|t| t.set((current(), core::ptr::null(), 0)));
+        if THREAD.with(Cell::get).is_null() {
+            THREAD.with(|t| t.set(current()));
         }
         let corpse = CORPSE.with(|c| c.replace(null_mut()));
         if !corpse.is_null() {
@@ -205,7 +207,7 @@ unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) -> Announce {
             CORPSE.with(|c| c.set(fiber));
         }
         let fiber = if to.is_null() {
-            THREAD.with(Cell::get).0
+            THREAD.with(Cell::get)
         } else {
             if (*to).fiber.get().is_null() {
                 (*to).fiber.set(create(0));
@@ -213,44 +215,5 @@ unsafe fn tsan_before(to: *mut G, ended: Option<*mut c_void>) -> Announce {
             (*to).fiber.get()
         };
         (Some(switch), fiber)
-    }
-}
-
-unsafe fn asan_before(left: *mut G, to: *mut G, ended: Option<*mut c_void>) {
-    // SAFETY: as above; a null save slot tells ASan that the stack left is gone.
-    unsafe {
-        let start: Start = core::mem::transmute(hook(0));
-        let mut fake: *mut c_void = null_mut();
-        let save = if ended.is_none() { &raw mut fake } else { null_mut() };
-        if to.is_null() {
-            let (_, bottom, size) = THREAD.with(Cell::get);
-            start(save, bottom, size);
-        } else {
-            let s = (*to).stack.get();
-            start(save, s.bottom().cast(), s.top() as usize - s.bottom() as usize);
-        }
-        if !left.is_null() && ended.is_none() {
-            (*left).fiber.set(fake);
-        } else if left.is_null() {
-            THREAD.with(|t| t.set((fake, t.get().1, t.get().2)));
-        }
-        TARGET.with(|t| t.set(to));
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn after_slow() {
-    // SAFETY: the hook was found under its name; the fake stack is the one saved for this context.
-    unsafe {
-        let finish: Finish = core::mem::transmute(hook(1));
-        let to = TARGET.with(Cell::get);
-        let fake = if to.is_null() { THREAD.with(Cell::get).0 } else { (*to).fiber.replace(null_mut()) };
-        let (mut bottom, mut size) = (core::ptr::null(), 0usize);
-        finish(fake, &raw mut bottom, &raw mut size);
-        if THREAD.with(Cell::get).1.is_null() && !to.is_null() {
-            // The first switch of this thread came from its own stack.
-            THREAD.with(|t| t.set((t.get().0, bottom, size)));
-        }
     }
 }

@@ -326,10 +326,10 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
 /// First thing after every switch to a goroutine.
 #[inline(always)]
 unsafe fn arrived() {
+    crate::sanitize::after_switch();
     if let Some(w) = worker::current() {
         w.finish_switch();
     }
-    crate::sanitize::after_switch();
 }
 
 /// Whether `n` can be continued directly: it is there, completely saved, and of the class this thread is
