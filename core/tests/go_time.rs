@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use std::ffi::c_void;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use zokor::channel::{after, at, bounded, never, select, tick, RecvTimeoutError, TryRecvError};
 use zokor::raw::{self, Timer};
@@ -304,7 +304,9 @@ unsafe extern "C-unwind" fn count(arg: *mut c_void) {
 
 /// The counter lives as long as the process: a callback may run when the test has ended.
 fn after_func(first: i64) -> (T, &'static Counter) {
+    static KEPT: Mutex<Vec<&'static Counter>> = Mutex::new(Vec::new());
     let runs: &'static Counter = Box::leak(Box::default());
+    KEPT.lock().unwrap().push(runs);
     // SAFETY: `count` may run anywhere, and the counter is never freed.
     let t = unsafe { Timer::func(first, count, (&raw const *runs).cast_mut().cast()) };
     (T(t.expect("a timer")), runs)

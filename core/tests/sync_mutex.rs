@@ -369,10 +369,10 @@ fn deadlines_race_with_hand_overs() {
 
 #[test]
 fn a_guard_may_be_dropped_by_another_goroutine() {
+    static M: Mutex<i32> = Mutex::new(0);
     check(|| {
-        let m: &'static Mutex<i32> = Box::leak(Box::new(Mutex::new(0)));
-        let guard = m.lock();
+        let guard = M.lock();
         Builder::new().mobility(Mobility::Pinned).go(move || drop(guard)).unwrap().join().unwrap();
-        assert!(m.try_lock().is_some());
+        assert!(M.try_lock().is_some());
     });
 }
