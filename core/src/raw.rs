@@ -5,7 +5,7 @@
 pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
 pub use crate::chan::core::{Error, FOREVER, NOWAIT};
 pub use crate::context::tree::{Cause, Ctx, End, Value};
-pub use crate::dump::{dump, each, each_brief, list, stats, GoInfo, Stats};
+pub use crate::dump::{dump, each, each_brief, held, list, stats, GoInfo, Held, Stats};
 pub use crate::go::Mobility;
 pub use crate::group::RawGroup;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};

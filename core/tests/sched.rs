@@ -20,6 +20,23 @@ fn thread() -> i32 {
     unsafe { libc::gettid() }
 }
 
+/// The harness itself: what a test leaves behind is seen.
+#[test]
+fn what_is_held_is_counted() {
+    let _alone = alone();
+    let Some(before) = raw::held() else { return }; // not counted in this build
+    let (tx, rx) = bounded::<()>(0);
+    zokor::run(|| {
+        let h = go_parked("chan receive", move || rx.recv().is_err());
+        let held = raw::held().unwrap();
+        assert_eq!((held.stacks, held.channels), (before.stacks + 2, before.channels + 1));
+        drop(tx);
+        assert!(h.join().unwrap());
+    });
+    nothing_left();
+    wait_until(|| raw::held() == Some(before));
+}
+
 // ---- starting and ending ---------------------------------------------------------------------------------
 
 #[test]

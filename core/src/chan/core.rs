@@ -28,6 +28,7 @@
 
 use super::ring::Ring;
 use super::source::Source;
+use crate::cell::{AtomicUsize, Ordering};
 use crate::goroutine::Reason;
 use crate::list::List;
 use crate::mirror::Mirror;
@@ -291,6 +292,24 @@ impl Header {
     }
 }
 
+/// Channels there are. Kept in checked builds, for tests.
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+const CHECKED: bool = cfg!(debug_assertions);
+
+/// How many channels there are; `None` where nobody counts.
+pub fn live() -> Option<usize> {
+    CHECKED.then(|| LIVE.load(Ordering::Relaxed))
+}
+
+impl<R: Ring> Drop for Core<R> {
+    #[inline]
+    fn drop(&mut self) {
+        if CHECKED {
+            LIVE.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl<R: Ring> Core<R> {
     const VTABLE: VTable = VTable {
         // SAFETY: h is the header of a Core<R>, whose lock the caller holds.
@@ -307,6 +326,9 @@ impl<R: Ring> Core<R> {
     pub fn new(ring: R, source: Option<Box<Source>>) -> Core<R> {
         let limit = ring.cap();
         let slots = limit.filter(|n| *n > 0).unwrap_or(NEVER_FULL);
+        if CHECKED {
+            LIVE.fetch_add(1, Ordering::Relaxed);
+        }
         Core { header: Header::new(&Self::VTABLE, slots, source), ring: UnsafeCell::new(ring), limit }
     }
 

@@ -236,6 +236,12 @@ pub fn stats() -> StackStats {
     s
 }
 
+/// How many stacks are with goroutines, in builds that count it (`pool.rs`); exact when nobody takes or gives one meanwhile.
+pub fn held() -> Option<usize> {
+    let out: usize = (0..CLASSES as u32).map(|log2| lock(log2).out).sum();
+    super::pool::pooled().map(|n| out.saturating_sub(n))
+}
+
 /// Unmaps every slab. No mapping is left behind; the default size stays.
 ///
 /// # Safety

@@ -52,7 +52,7 @@ mod tests;
 use crate::sys::pages;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-pub use class::{get_sized, put_sized, release_all, reserve, scavenge, stats};
+pub use class::{get_sized, held, put_sized, release_all, reserve, scavenge, stats};
 pub use guard::{set_notice, sp_check_needed};
 pub use pool::Pool;
 pub use slab::GuardHit;

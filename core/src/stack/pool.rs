@@ -1,7 +1,7 @@
 //! A worker's own free stacks.
 //!
 //! *Where it sits.* Layer 1, behind `stack`. Calls `class` in batches. Owned by one worker; nobody else touches it,
-//! so there is no lock and no atomic.
+//! so there is no lock and no atomic. (Builds with debug assertions count what lies in all pools, for tests.)
 //!
 //! Last in, first out: the stack that has just been used is the one whose pages are in the cache.
 //!
@@ -10,6 +10,7 @@
 //! another size in `leaving` until the next one comes or the worker is on its thread's own stack.
 
 use super::{class, default_class, Error, Stack};
+use crate::cell::{AtomicUsize, Ordering};
 use std::mem;
 
 /// How many stacks a pool holds.
@@ -17,6 +18,29 @@ const CAP: usize = 256;
 
 /// How many come from and go to the global list at a time.
 const HALF: usize = CAP / 2;
+
+/// Stacks in all pools. Kept in checked builds.
+static POOLED: AtomicUsize = AtomicUsize::new(0);
+const CHECKED: bool = cfg!(debug_assertions);
+
+#[inline(always)]
+fn came(n: usize) {
+    if CHECKED {
+        POOLED.fetch_add(n, Ordering::Relaxed);
+    }
+}
+
+#[inline(always)]
+fn went(n: usize) {
+    if CHECKED {
+        POOLED.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+/// How many stacks lie in pools; `None` where nobody counts.
+pub fn pooled() -> Option<usize> {
+    CHECKED.then(|| POOLED.load(Ordering::Relaxed))
+}
 
 /// Free stacks of the default size.
 #[derive(Debug)]
@@ -42,7 +66,10 @@ impl Pool {
     #[inline(always)]
     pub fn get(&mut self) -> Result<Stack, Error> {
         match self.free.pop() {
-            Some(s) => Ok(s),
+            Some(s) => {
+                went(1);
+                Ok(s)
+            }
             None => self.refill(),
         }
     }
@@ -54,6 +81,7 @@ impl Pool {
         // The room is there once a stack came from here; a vector that is full or has none spills.
         if self.free.len() < self.free.capacity() && s.log2() == self.log2 {
             self.free.push(s);
+            came(1);
         } else {
             self.put_slow(s);
         }
@@ -65,7 +93,9 @@ impl Pool {
         self.log2 = default_class();
         self.free.reserve_exact(CAP);
         class::take(self.log2, HALF, &mut self.free)?;
-        self.free.pop().ok_or(Error::MEMORY)
+        let s = self.free.pop().ok_or(Error::MEMORY)?;
+        came(self.free.len()); // it was empty before
+        Ok(s)
     }
 
     #[cold]
@@ -73,24 +103,32 @@ impl Pool {
     fn put_slow(&mut self, s: Stack) {
         self.log2 = default_class();
         if s.log2() != self.log2 {
-            return class::put_sized(mem::replace(&mut self.leaving, s));
+            self.left();
+            self.leaving = s;
+            return came(1);
         }
         self.free.reserve_exact(CAP.saturating_sub(self.free.len()));
         if self.free.len() >= CAP {
             self.spill(HALF);
         }
         self.free.push(s);
+        came(1);
     }
 
     /// Gives the `n` stacks that were used longest ago to the global list.
     fn spill(&mut self, n: usize) {
+        went(n);
         class::give(self.log2, self.free.drain(..n));
     }
 
     /// The stack of another size that was put last goes where others find it. The caller is on its thread's own stack.
     #[inline]
     pub fn left(&mut self) {
-        class::put_sized(mem::replace(&mut self.leaving, Stack::none()));
+        let s = mem::replace(&mut self.leaving, Stack::none());
+        if !s.is_none() {
+            went(1);
+            class::put_sized(s);
+        }
     }
 
     /// Keeps the `keep` stacks used last and gives the rest to the global list, where other

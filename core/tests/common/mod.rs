@@ -1,6 +1,7 @@
 //! The harness of the behavioural tests.
 //!
-//! A test is a function that runs as the main goroutine on 1, 2 and 8 workers ([`check`]); afterwards no goroutine may be left. Tests wait
+//! A test is a function that runs as the main goroutine on 1, 2 and 8 workers ([`check`]); afterwards no goroutine, no stack, no channel
+//! and no armed timer may be left (stacks and channels are counted in builds with debug assertions). Tests wait
 //! for conditions, mostly for "that goroutine is parked on that" ([`until_parked`]), never for time to pass. A watchdog dumps all goroutines and
 //! aborts when a test takes longer than a minute. Programs that end badly on purpose run as children ([`outcome_of`]).
 //!
@@ -44,13 +45,16 @@ pub fn check(body: impl Fn()) {
 /// As [`check`] for rules that are only visible on certain worker counts.
 pub fn check_on(counts: &[u32], body: impl Fn()) {
     let _alone = alone();
-    let before = all_ids(); // a test that failed may have left some behind
+    // A test that failed may have left some behind.
+    let before = all_ids();
+    let held = holdings();
     for &n in counts {
         for _ in 0..repeats() {
             let _watch = Watchdog::start(LIMIT);
             zokor::workers(n).expect("a worker count in range");
             zokor::run(&body);
             nothing_left_but(&before);
+            nothing_held_but(held);
         }
     }
 }
@@ -66,6 +70,29 @@ fn nothing_left_but(before: &[u64]) {
         wait_until(|| all_ids().iter().all(|id| *id == me || before.contains(id)));
     });
     assert!(all_ids().iter().all(|id| before.contains(id)), "main itself has ended");
+}
+
+/// What goroutines and tests hold: stacks, channels, armed timers.
+type Holdings = (Option<raw::Held>, u64);
+
+fn holdings() -> Holdings {
+    (raw::held(), raw::stats().timers)
+}
+
+/// Waits until everything is given back. What a thread or a worker has still in its hands comes back soon; what is lost never does.
+fn nothing_held_but(before: Holdings) {
+    let given_back = |now: Holdings| {
+        let held = match (now.0, before.0) {
+            (Some(n), Some(b)) => n.stacks <= b.stacks && n.channels <= b.channels,
+            _ => true,
+        };
+        held && now.1 <= before.1
+    };
+    let limit = soon();
+    while !given_back(holdings()) {
+        assert!(Instant::now() < limit, "not given back: {:?}, before the test {before:?}", holdings());
+        std::thread::yield_now();
+    }
 }
 
 fn all_ids() -> Vec<u64> {
