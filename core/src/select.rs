@@ -230,7 +230,10 @@ unsafe fn try_case(c: &SelCase) -> Found {
             Op::ReadyRecv => look((h.vtable().can_recv)(h)),
         };
         match step {
-            Step::Done(woken) => Found::Ready(woken, true),
+            Step::Done(woken) => {
+                sched::announce();
+                Found::Ready(woken, true)
+            }
             Step::Closed => Found::Ready(core::ptr::null(), false),
             Step::Wait => Found::NotReady,
         }

@@ -776,6 +776,28 @@ fn g16_a_locked_goroutine_has_its_thread_for_itself() {
 }
 
 /// Go's TestLockOSThreadExit: the altered state of the thread must not leak to others.
+/// With one permit, a main that never parks, and locked goroutines that leave work to others: all get their turns.
+#[test]
+fn g16_locked_goroutines_and_others_share_one_permit() {
+    check(|| {
+        let done = Counter::default();
+        for _ in 0..4 {
+            let (tx, rx) = bounded(0);
+            let ended = done.clone();
+            zokor::go(move || {
+                raw::lock_thread();
+                for i in 0..100 {
+                    zokor::yield_now();
+                    assert_eq!(rx.recv(), Ok(i));
+                }
+                ended.add(1);
+            });
+            zokor::go(move || (0..100).for_each(|i| tx.send(i).unwrap()));
+        }
+        wait_until(|| done.get() == 4);
+    });
+}
+
 #[test]
 fn g17_the_thread_of_a_goroutine_that_ends_locked_is_not_used_again() {
     check_on(&[2, 8], || {

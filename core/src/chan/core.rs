@@ -468,6 +468,7 @@ impl<R: Ring> Core<R> {
             h.lock.lock();
             match self.try_send_locked(src) {
                 Step::Done(woken) => {
+                    sched::announce();
                     h.lock.unlock();
                     if !woken.is_null() {
                         sched::ready(woken);
@@ -506,6 +507,7 @@ impl<R: Ring> Core<R> {
             h.lock.lock();
             match self.try_recv_locked(dst) {
                 Step::Done(woken) => {
+                    sched::announce();
                     h.lock.unlock();
                     if !woken.is_null() {
                         sched::ready(woken);

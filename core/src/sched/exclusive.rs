@@ -4,6 +4,7 @@
 //! others could run is handed to them, and the worker takes nothing in any more until the goroutine lets go. Pinned
 //! goroutines that started on the thread before still run there, when the exclusive one waits: nobody else can run them.
 
+use super::idle;
 use super::worker::{self, Worker};
 use crate::cell::Ordering;
 use crate::goroutine::{EXCLUSIVE, G, PINNED};
@@ -29,7 +30,7 @@ pub fn lock() {
             w.homed.set(w.homed.get() + 1);
         }
         (*g).set_flags(EXCLUSIVE);
-        w.seat.set_exclusive(true);
+        idle::GATE.set_exclusive(&w.seat, true);
         w.share_queue();
     }
 }
@@ -60,14 +61,14 @@ unsafe fn release(w: &Worker, g: *mut G, migrates: bool) {
             w.homed.set(w.homed.get() - 1);
         }
         (*g).clear_flags(EXCLUSIVE);
-        w.seat.set_exclusive(false);
+        idle::GATE.set_exclusive(&w.seat, false);
     }
 }
 
 /// An exclusive goroutine ends without having let go: its thread ends with it, unless the thread is the caller of `run` or
 /// others are pinned to it.
 pub fn ended(w: &Worker) {
-    w.seat.set_exclusive(false);
+    idle::GATE.set_exclusive(&w.seat, false);
     if !w.is_runner && w.homed.get() == 1 {
         w.attention.stop(); // G-17: what it did to the thread is not for others
     }

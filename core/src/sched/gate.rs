@@ -42,21 +42,24 @@
 //! * **I4** While all sleep and timers are armed, a keeper sleeps until the first of them.
 //! * **I5** A worker without a permit may still be on a goroutine (revoked, or in a blocking section) and push with a
 //!   light fence. So S2 is the heavy fence even when nobody is active.
+//! * **I6** While only exclusive seats have permits and there is work for anybody, a general seat waits for a permit, or its
+//!   thread is on its way (`coming`): nobody of those who run would take that work.
 //!
 //! # Orderings
 //!
-//! `hint`, `searching` and `keeper_deadline` are Relaxed: the fences order them. A word is cleared with Release and read
+//! `hint`, `contended`, `searching` and `keeper_deadline` are Relaxed: the fences order them. A word is cleared with Release and read
 //! with Acquire, so that what was prepared for the woken worker is visible to it.
 
 mod seat;
+mod set;
 
 pub use seat::Seat;
 
-use crate::cell::{const_new, fence, AtomicI64, AtomicU32, AtomicUsize, Ordering};
+use crate::cell::{const_new, fence, AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use crate::rank::Rank;
 use crate::sys;
 use seat::{ASLEEP, AWAKE};
-use std::collections::VecDeque;
+use set::Set;
 
 /// Worker threads there may be at most, as in Go (G-07).
 pub const MAX_THREADS: usize = 10_000;
@@ -81,6 +84,9 @@ pub enum Woken {
     /// All are busy and a permit is free: the caller starts a thread, or gives back with [`Gate::no_thread`] what was
     /// accounted for it.
     Thread,
+    /// All permits are with exclusive workers (I6): the caller starts a thread that takes one by [`Gate::arrive`], or
+    /// says with [`Gate::nobody_comes`] that it could not.
+    Reserve,
 }
 
 /// How a worker lies down.
@@ -94,26 +100,13 @@ pub struct Rest {
     pub surplus: bool,
 }
 
-struct Set {
-    limit: usize,
-    active: usize,
-    sleepers: Vec<&'static Seat>,
-    waiting: VecDeque<&'static Seat>,
-    /// Who sleeps until the first timer, and when that is (I4).
-    keeper: Option<(&'static Seat, i64)>,
-    threads: usize,
-    /// Seats whose `revoked` is set.
-    revoked: usize,
-    /// Permits given so far: tells whether anybody ran between two looks.
-    grants: u64,
-    stopping: bool,
-}
-
 /// See the module's text.
 pub struct Gate {
     set: sys::Mutex<Set>,
     /// 1 while a permit is free and somebody could take it: what pushers look at.
     hint: AtomicU32,
+    /// Whether somebody waits for a permit.
+    contended: AtomicBool,
     /// Workers that look for work; while there is one, nobody else is woken.
     searching: AtomicUsize,
     /// Copy of the keeper's deadline, for those who arm timers from outside.
@@ -126,91 +119,14 @@ pub struct Gate {
     work_began: fn(),
 }
 
-impl Set {
-    /// Gives a permit to `s`, which is in no list any more.
-    fn grant(&mut self, s: &'static Seat) {
-        self.active += 1;
-        self.grants += 1;
-        s.permitted.store(true, Ordering::Relaxed);
-        self.unkeep(s);
-    }
-
-    fn unkeep(&mut self, s: &'static Seat) {
-        if self.keeper.is_some_and(|k| core::ptr::eq(k.0, s)) {
-            self.keeper = None;
-        }
-    }
-
-    /// Takes the permit of `s` away and hands it to the first who waits (I3).
-    fn release(&mut self, s: &'static Seat) {
-        if !s.permitted.swap(false, Ordering::Relaxed) {
-            return;
-        }
-        self.active -= 1;
-        self.hand_on();
-    }
-
-    /// The worker has come back to the scheduler and sees whether it still has a permit.
-    fn came_back(&mut self, s: &Seat) {
-        if s.revoked.swap(false, Ordering::Relaxed) {
-            self.revoked -= 1;
-        }
-    }
-
-    /// Serves those who wait while permits are free.
-    fn hand_on(&mut self) {
-        while self.active < self.limit {
-            let Some(x) = self.waiting.pop_front() else { break };
-            self.grant(x);
-            x.rouse();
-        }
-    }
-
-    /// Queues `s` for a permit.
-    fn queue(&mut self, s: &'static Seat) {
-        self.waiting.push_back(s);
-        // Relaxed: whoever grants holds the lock.
-        s.word.store(ASLEEP, Ordering::Relaxed);
-    }
-
-    fn remove_sleeper(&mut self, s: &'static Seat) -> bool {
-        let at = self.sleepers.iter().position(|x| core::ptr::eq(*x, s));
-        at.is_some_and(|i| {
-            self.sleepers.remove(i);
-            true
-        })
-    }
-
-    /// The sleeper that slept last, of those that may do anybody's work.
-    fn pop_sleeper(&mut self) -> Option<&'static Seat> {
-        let i = self.sleepers.iter().rposition(|s| !s.is_exclusive())?;
-        Some(self.sleepers.remove(i))
-    }
-
-    fn can_wake(&self) -> bool {
-        let somebody = self.sleepers.iter().any(|s| !s.is_exclusive()) || self.threads < MAX_THREADS;
-        self.active < self.limit && !self.stopping && somebody
-    }
-}
-
 impl Gate {
     const_new! {
         /// A gate with no permits. `work_began` is called, under its lock, whenever somebody may be on a goroutine again.
         pub const fn new(work_began: fn()) -> Gate {
-            let set = Set {
-                limit: 0,
-                active: 0,
-                sleepers: Vec::new(),
-                waiting: VecDeque::new(),
-                keeper: None,
-                threads: 0,
-                revoked: 0,
-                grants: 0,
-                stopping: false,
-            };
             Gate {
-                set: sys::Mutex::new(Rank::Idle, set),
+                set: sys::Mutex::new(Rank::Idle, Set::new()),
                 hint: AtomicU32::new(0),
+                contended: AtomicBool::new(false),
                 searching: AtomicUsize::new(0),
                 keeper_deadline: AtomicI64::new(i64::MAX),
                 active: AtomicUsize::new(0),
@@ -223,6 +139,7 @@ impl Gate {
     fn publish(&self, set: &Set) {
         // Relaxed stores: the fences around the looks order them, see the module's text.
         self.hint.store(u32::from(set.can_wake()), Ordering::Relaxed);
+        self.contended.store(!set.waiting.is_empty(), Ordering::Relaxed);
         self.keeper_deadline.store(set.keeper.map_or(i64::MAX, |k| k.1), Ordering::Relaxed);
         self.active.store(set.active, Ordering::Relaxed);
         let before = self.running.load(Ordering::Relaxed);
@@ -272,8 +189,11 @@ impl Gate {
     /// P4: wakes one worker to look for work.
     pub fn wake_one(&self) -> Woken {
         let mut set = self.set.lock();
-        if set.stopping || set.active >= set.limit || self.searching.load(Ordering::Relaxed) != 0 {
+        if !set.has_room() || self.searching.load(Ordering::Relaxed) != 0 {
             return Woken::Nobody;
+        }
+        if set.active >= set.limit {
+            return self.call_reserve(&mut set);
         }
         if let Some(s) = set.pop_sleeper() {
             self.searching.fetch_add(1, Ordering::Relaxed);
@@ -289,6 +209,7 @@ impl Gate {
         // Its permit is accounted for before the thread exists.
         set.threads += 1;
         set.active += 1;
+        set.general += 1;
         set.grants += 1;
         self.searching.fetch_add(1, Ordering::Relaxed);
         self.publish(&set);
@@ -300,8 +221,57 @@ impl Gate {
         let mut set = self.set.lock();
         set.threads -= 1;
         set.active -= 1;
+        set.general -= 1;
         self.searching.fetch_sub(1, Ordering::Relaxed);
         set.hand_on();
+        self.publish(&set);
+    }
+
+    /// I6: somebody who takes anybody's work queues for a permit.
+    fn call_reserve(&self, set: &mut Set) -> Woken {
+        let woken = if let Some(s) = set.pop_sleeper() {
+            set.unkeep(s);
+            set.queue(s);
+            Woken::One
+        } else if set.threads < MAX_THREADS {
+            set.threads += 1;
+            set.coming += 1;
+            Woken::Reserve
+        } else {
+            Woken::Nobody
+        };
+        self.publish(set);
+        woken
+    }
+
+    /// The thread that [`Woken::Reserve`] asked for is there and takes a permit as by [`enter`](Gate::enter).
+    pub fn arrive(&self, s: &'static Seat) -> bool {
+        let mut set = self.set.lock();
+        set.coming -= 1;
+        let free = set.admit(s);
+        self.publish(&set);
+        free
+    }
+
+    /// The thread that [`Woken::Reserve`] asked for could not be started.
+    pub fn nobody_comes(&self) {
+        let mut set = self.set.lock();
+        set.threads -= 1;
+        set.coming -= 1;
+        self.publish(&set);
+    }
+
+    /// Says whether the worker behind `s`, the caller's, serves one goroutine alone from now on. What lies in its queue has to
+    /// be offered to others afterwards.
+    pub fn set_exclusive(&self, s: &Seat, yes: bool) {
+        let mut set = self.set.lock();
+        if s.exclusive.swap(yes, Ordering::Relaxed) != yes && s.is_permitted() {
+            if yes {
+                set.general -= 1;
+            } else {
+                set.general += 1;
+            }
+        }
         self.publish(&set);
     }
 
@@ -377,7 +347,7 @@ impl Gate {
     fn get_up(&self, s: &'static Seat, looks: &impl Looks) -> bool {
         let mut set = self.set.lock();
         let free = set.active < set.limit;
-        if !free && !looks.own_work() {
+        if !free && !looks.own_work() && set.has_general() {
             return false; // as many as may are at it
         }
         if !set.remove_sleeper(s) {
@@ -466,12 +436,7 @@ impl Gate {
         if s.is_permitted() {
             return true;
         }
-        let free = set.active < set.limit || set.stopping;
-        if free {
-            set.grant(s);
-        } else {
-            set.queue(s);
-        }
+        let free = set.admit(s);
         self.publish(&set);
         free
     }
@@ -543,9 +508,10 @@ impl Gate {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody waits for a permit.
-    pub fn somebody_waits(&self) -> bool {
-        !self.set.lock().waiting.is_empty()
+    /// Whether anybody waits for a permit; a copy that may lag behind.
+    #[inline(always)]
+    pub fn is_contended(&self) -> bool {
+        self.contended.load(Ordering::Relaxed)
     }
 
     /// If nobody runs, with a permit or without, and nobody waits for one: the number of permits given so far. Two equal answers mean that

@@ -54,6 +54,11 @@ impl Attention {
         self.0.fetch_or(PREEMPT, Ordering::Relaxed);
     }
 
+    /// The worker should give its permit to somebody who waits for one.
+    pub fn share(&self) {
+        self.set(SHARE);
+    }
+
     /// The loop should return.
     pub fn stop(&self) {
         self.0.fetch_or(STOP, Ordering::Relaxed);
@@ -81,8 +86,10 @@ impl Attention {
 /// Wakes one worker to look for work, starting a thread if all are busy and a permit is free.
 #[cold]
 pub fn wake_one() {
-    if GATE.wake_one() == Woken::Thread && table::start_thread().is_err() {
-        GATE.no_thread();
+    match GATE.wake_one() {
+        Woken::Thread if table::start_thread(true).is_err() => GATE.no_thread(),
+        Woken::Reserve if table::start_thread(false).is_err() => GATE.nobody_comes(),
+        _ => (),
     }
 }
 
@@ -184,6 +191,16 @@ pub fn enter(w: &'static Worker) {
     }
 }
 
+/// The thread of `w` is there. With `permit` it has one and begins by searching; else it takes one, or waits for one.
+pub fn arrive(w: &'static Worker, permit: bool) {
+    w.served.store(true, Ordering::Relaxed);
+    if permit {
+        w.seat.adopt();
+    } else if !GATE.arrive(&w.seat) {
+        await_permit(w);
+    }
+}
+
 /// Gives the permit to somebody who waits for one, if so, and queues up for it again.
 fn share(w: &'static Worker) {
     w.attention.take(SHARE);
@@ -215,12 +232,12 @@ pub fn revoke(w: &'static Worker) -> bool {
 
 /// Monitor: if somebody waits for a permit, asks one of the holders to share.
 pub fn ask_for_permit() -> bool {
-    if !GATE.somebody_waits() {
+    if !GATE.is_contended() {
         return false;
     }
     table::any(|w| {
         if w.seat.is_permitted() {
-            w.attention.set(SHARE);
+            w.attention.share();
         }
         false
     });

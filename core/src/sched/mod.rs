@@ -19,6 +19,7 @@ pub mod gate;
 pub mod host;
 pub mod idle;
 pub mod monitor;
+mod pools;
 pub mod table;
 mod waiting;
 pub mod worker;
@@ -147,12 +148,17 @@ pub unsafe fn ready_goroutine(g: *mut G) {
             let home = (*g).home.load(Ordering::Relaxed).cast::<Worker>(); // G3; ordered by the claim
             match cur {
                 Some(w) if core::ptr::eq(w, home) => w.push_next(g),
-                _ => send_home(g, &*home),
+                Some(_) => send_home(g, &*home),
+                None => {
+                    crate::runtime::foreign_thread();
+                    send_home(g, &*home);
+                }
             }
         } else if let Some(w) = cur {
             w.push_next(g);
             wake_for(w);
         } else {
+            crate::runtime::foreign_thread();
             inject(g);
         }
     }
@@ -266,6 +272,15 @@ pub fn yield_now() {
     }
 }
 
+/// A call is about to show what it did: a thread that is no worker is known to the runtime from before then on, or a deadlock could be
+/// reported to those who go on with its work and then wait for more of it (rule D-07).
+#[inline(always)]
+pub fn announce() {
+    if worker::current().is_none() {
+        crate::runtime::foreign_thread();
+    }
+}
+
 /// Ends a call into the library: yields if the time slice is used up. A host's goroutine yields only in calls that may
 /// block (`blocks`), where its host expects to find another one's state on return.
 #[inline(always)]
@@ -300,10 +315,13 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
     // clear g's on_cpu once we are off its stack (K3).
     unsafe {
         rank::assert_none_held();
-        let n = w.pick();
+        let mut n = w.pick();
         if n == g {
-            (*g).set_state(State::Running);
-            return;
+            if !idle::GATE.is_contended() {
+                (*g).set_state(State::Running);
+                return;
+            }
+            n = let_others_run(w, g);
         }
         w.prev.set(g);
         let globals = crate::cxx::save();
@@ -321,6 +339,15 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
         arrived();
         crate::cxx::restore(globals);
     }
+}
+
+/// `g` is all that `w` has to run while others wait for a permit: they have theirs first. What the loop is to run: nothing yet.
+#[cold]
+unsafe fn let_others_run(w: &Worker, g: *mut G) -> *mut G {
+    w.attention.share();
+    // SAFETY: the running goroutine, which was taken out of our queue (G1); on_cpu keeps others off it until it is saved (G2).
+    unsafe { w.push_back(g) };
+    null_mut()
 }
 
 /// First thing after every switch to a goroutine.

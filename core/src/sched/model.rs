@@ -53,6 +53,9 @@ pub fn bound_end() -> Option<Outcome> {
     None
 }
 
+/// Makes the calling thread known; the model knows its threads.
+pub fn announce() {}
+
 /// Ends a time slice; the model has none.
 pub fn checkpoint(_blocks: bool) {}
 

@@ -62,10 +62,10 @@ pub fn add(is_runner: bool) -> Option<&'static Worker> {
     Some(w)
 }
 
-/// Starts the thread of a worker whose permit is accounted for already.
-pub fn start_thread() -> Result<(), Errno> {
+/// Starts the thread of a worker, whose `permit` is accounted for already or which waits for one.
+pub fn start_thread(permit: bool) -> Result<(), Errno> {
     let w = add(false).ok_or(Errno(libc::EAGAIN))?;
-    let handle = sys::spawn_thread(&format!("zokor-{}", w.index), 0, Box::new(move || thread_main(w)));
+    let handle = sys::spawn_thread(&format!("zokor-{}", w.index), 0, Box::new(move || thread_main(w, permit)));
     match handle {
         Ok(h) => {
             crate::runtime::keep_thread(h);
@@ -78,12 +78,11 @@ pub fn start_thread() -> Result<(), Errno> {
     }
 }
 
-fn thread_main(w: &'static Worker) {
+fn thread_main(w: &'static Worker, permit: bool) {
     sys::block_signals();
     let _alt = stack::overflow::install_thread();
     w.bind();
-    w.served.store(true, Ordering::Relaxed);
-    w.seat.adopt();
+    idle::arrive(w, permit);
     let retired = w.run_loop();
     w.unbind();
     if !retired {

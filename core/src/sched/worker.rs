@@ -20,6 +20,7 @@
 
 use super::gate::Seat;
 use super::idle::Attention;
+use super::pools::Pools;
 use crate::arch::{self, Context};
 use crate::cell::{AtomicBool, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use crate::errno::Errno;
@@ -28,8 +29,8 @@ use crate::inbox::Inbox;
 use crate::list::Fifo;
 use crate::queue::LocalQueue;
 use crate::rng::Rng;
-use crate::stack::Pool;
-use crate::{dump, goroutine::arena};
+
+use crate::dump;
 use core::ptr::null_mut;
 use std::cell::{Cell, UnsafeCell};
 
@@ -38,14 +39,11 @@ use std::cell::{Cell, UnsafeCell};
 const CHAIN: i64 = 1_000_000;
 /// The chain's time is used up.
 const MAX_HOPS: u32 = u32::MAX;
+/// A worker that has goroutines to run shares its permit with those who wait for one after this long: some twenty times what it
+/// costs to wake the other's thread.
+const SHARE_AFTER: i64 = 200_000;
 /// Every so many decisions the worker looks at the sources it does not see on the fast path.
 const LOOK_AROUND: u32 = 32;
-/// Headers a worker takes from the arena, and keeps at most twice.
-const G_BATCH: usize = 128;
-
-/// Stacks a sleeping worker keeps.
-const KEPT_STACKS: usize = 16;
-
 /// See the module's text.
 #[repr(C, align(128))]
 pub struct Worker {
@@ -64,11 +62,13 @@ pub struct Worker {
     hops: Cell<u32>,
     chain_began: Cell<i64>,
     look: Cell<u32>,
+    /// When it first saw that somebody waits for a permit; 0: nobody does.
+    contended_since: Cell<i64>,
     /// Class of the host interpreter whose lock this thread may hold; 0: none.
     pub held_class: Cell<u8>,
     /// Copy of it for the monitor.
     pub hosts: AtomicBool,
-    pools: UnsafeCell<Pools>,
+    pub(super) pools: UnsafeCell<Pools>,
     /// Random choices of this worker.
     pub rng: UnsafeCell<Rng>,
     /// Wake-ups to leave out before the next attempt, see `sched::wake_for`.
@@ -154,14 +154,6 @@ pub fn bump(c: &AtomicU64) {
     c.store(c.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
-struct Pools {
-    stacks: Pool,
-    free: *mut G,
-    free_len: usize,
-    next_id: u64,
-    last_id: u64,
-}
-
 // SAFETY: by K1 the unsynchronised fields are used by the owning thread only; all others are atomics
 // or types that synchronise themselves.
 unsafe impl Sync for Worker {}
@@ -216,15 +208,10 @@ impl Worker {
             hops: Cell::new(0),
             chain_began: Cell::new(0),
             look: Cell::new(0),
+            contended_since: Cell::new(0),
             held_class: Cell::new(0),
             hosts: AtomicBool::new(false),
-            pools: UnsafeCell::new(Pools {
-                stacks: Pool::new(),
-                free: null_mut(),
-                free_len: 0,
-                next_id: 0,
-                last_id: 0,
-            }),
+            pools: UnsafeCell::new(Pools::new()),
             rng: UnsafeCell::new(Rng::new(super::seed(index))),
             wake_skip: Cell::new(0),
             searching: Cell::new(false),
@@ -254,102 +241,6 @@ impl Worker {
     /// The calling thread is no worker any more.
     pub fn unbind(&self) {
         arch::tls_set(null_mut());
-    }
-
-    // ---- headers, ids and stacks ------------------------------------------------------------
-
-    /// A header to start a goroutine with.
-    #[inline(always)]
-    pub fn take_g(&self) -> Result<*mut G, Errno> {
-        // SAFETY: K1; no reference into the pools is alive here.
-        let p = unsafe { &mut *self.pools.get() };
-        if p.free.is_null() {
-            let (head, n) = arena::take(G_BATCH)?;
-            p.free = head;
-            p.free_len = n;
-        }
-        let g = p.free;
-        // SAFETY: free headers are ours (G1).
-        p.free = unsafe { *(*g).link.get() };
-        p.free_len -= 1;
-        Ok(g)
-    }
-
-    /// Puts a header nobody refers to any more back.
-    #[inline(always)]
-    pub fn give_g(&self, g: *mut G) {
-        // SAFETY: K1; the caller owns g (G1).
-        unsafe {
-            let p = &mut *self.pools.get();
-            *(*g).link.get() = p.free;
-            p.free = g;
-            p.free_len += 1;
-            if p.free_len >= 2 * G_BATCH {
-                self.spill_headers(G_BATCH);
-            }
-        }
-    }
-
-    #[cold]
-    fn spill_headers(&self, n: usize) {
-        // SAFETY: K1; the chain below is free headers of ours (G1), n of them at least.
-        unsafe {
-            let p = &mut *self.pools.get();
-            let head = p.free;
-            let mut tail = head;
-            for _ in 1..n {
-                tail = *(*tail).link.get();
-            }
-            p.free = *(*tail).link.get();
-            p.free_len -= n;
-            arena::give(head, tail, n);
-        }
-    }
-
-    /// Gives stacks beyond a few back before the worker sleeps, so that idle memory can be returned.
-    pub fn trim_stacks(&self) {
-        // SAFETY: K1.
-        let p = unsafe { &mut *self.pools.get() };
-        p.stacks.left();
-        if p.stacks.len() > 4 * KEPT_STACKS {
-            p.stacks.trim(KEPT_STACKS);
-        }
-    }
-
-    /// Gives pooled headers and stacks back; the worker is about to sleep for long or to end.
-    pub fn flush_pools(&self) {
-        // SAFETY: K1.
-        let p = unsafe { &mut *self.pools.get() };
-        p.stacks.flush();
-        let n = p.free_len;
-        if n > 0 {
-            self.spill_headers(n);
-        }
-    }
-
-    /// The next goroutine number.
-    #[inline(always)]
-    pub fn next_id(&self) -> u64 {
-        // SAFETY: K1.
-        let p = unsafe { &mut *self.pools.get() };
-        if p.next_id == p.last_id {
-            p.next_id = super::take_ids(super::ID_BATCH);
-            p.last_id = p.next_id + super::ID_BATCH;
-        }
-        let id = p.next_id;
-        p.next_id += 1;
-        id
-    }
-
-    /// Takes the stack of a finished goroutine back. The thread may still be on it: the pool gives what it got last to this worker
-    /// only, and the next owner's frames are not written before the switch.
-    #[inline(always)]
-    pub fn give_stack(&self, g: *mut G) {
-        // SAFETY: K1; g has ended, so nobody else refers to its stack.
-        unsafe {
-            let s = (*g).stack.replace(crate::stack::Stack::none());
-            (*self.pools.get()).stacks.put(s);
-        }
     }
 
     // ---- running a goroutine ----------------------------------------------------------------
@@ -544,7 +435,7 @@ impl Worker {
     fn pick_slow(&self) -> *mut G {
         let turn = self.look.get();
         self.look.set(turn.wrapping_add(1));
-        if self.attention.needs_loop() || super::timers::due_somewhere(self.index, turn) {
+        if self.attention.needs_loop() || super::timers::due_somewhere(self.index, turn) || self.has_to_share() {
             return null_mut();
         }
         if self.attention.take_preempt() || self.chain_is_long() {
@@ -559,6 +450,24 @@ impl Worker {
             }
         }
         self.pick_local()
+    }
+
+    /// Whether others have waited for a permit for so long that this worker gives its own: its loop does it.
+    fn has_to_share(&self) -> bool {
+        if !super::idle::GATE.is_contended() {
+            self.contended_since.set(0);
+            return false;
+        }
+        let now = super::timers::now();
+        if self.contended_since.get() == 0 {
+            self.contended_since.set(now);
+        }
+        let long = now - self.contended_since.get() > SHARE_AFTER;
+        if long {
+            self.contended_since.set(0);
+            self.attention.share();
+        }
+        long
     }
 
     /// Whether the slot in front has been honoured for a whole slice. The clock is read on the look around only, and the

@@ -23,7 +23,7 @@ pub struct Seat {
     pub(super) permitted: AtomicBool,
     /// Whoever woke it has counted it as searching.
     pub(super) woken_to_search: AtomicBool,
-    /// Serves one exclusive goroutine: not to be woken for the work of others.
+    /// Serves one exclusive goroutine: not to be woken for the work of others. Changed under the lock.
     pub(super) exclusive: AtomicBool,
     /// The permit was taken while its worker was on a goroutine, and it has not noticed yet. Changed under the lock.
     pub(super) revoked: AtomicBool,
@@ -58,11 +58,6 @@ impl Seat {
     /// Whether whoever woke this worker has counted it as searching; asked once after each wake-up.
     pub fn take_woken_to_search(&self) -> bool {
         self.woken_to_search.swap(false, Ordering::Relaxed)
-    }
-
-    /// Says whether the worker serves one goroutine alone.
-    pub fn set_exclusive(&self, yes: bool) {
-        self.exclusive.store(yes, Ordering::Relaxed);
     }
 
     /// Whether the worker serves one goroutine alone.

@@ -69,6 +69,7 @@ impl Toy {
             }
             // No thread can be had here: those that are there must do.
             Woken::Thread => self.gate.no_thread(),
+            Woken::Reserve => self.gate.nobody_comes(),
             Woken::Nobody => (),
         }
     }
@@ -320,6 +321,42 @@ fn loom_gate_a_hogs_permit_goes_to_who_waits() {
         assert_eq!(t.gate.quiet(), None, "the hog still runs");
         assert!(t.gate.enter(t.seats[0]));
         t.gate.leave(t.seats[0]);
+        assert!(t.gate.quiet().is_some());
+    });
+}
+
+#[test]
+fn loom_gate_work_made_beside_exclusive_workers_is_taken() {
+    check(2, || {
+        // The one permit is with a worker that runs its own goroutine alone and never sleeps; the other lies down meanwhile.
+        let t = toy(1, 2, 1);
+        t.gate.leave(t.seats[0]);
+        t.gate.join();
+        assert!(t.gate.enter(t.seats[1]));
+        let a = t.clone();
+        let general = thread::spawn(move || {
+            let found = a.work(1);
+            a.gate.leave(a.seats[1]);
+            found
+        });
+        let s = t.seats[0];
+        t.gate.set_exclusive(s, true);
+        let mut permitted = t.gate.enter(s);
+        while !permitted && !s.is_awake() {
+            s.doze(i64::MAX);
+        }
+        t.push_outside();
+        // As a goroutine that yields and is alone does it, again and again.
+        while t.queued.load(Ordering::Relaxed) > 0 {
+            permitted = t.gate.share(s);
+            while !permitted && !s.is_awake() {
+                s.doze(i64::MAX);
+            }
+            thread::yield_now();
+        }
+        assert_eq!(general.join().unwrap(), Found::Queued);
+        t.gate.set_exclusive(s, false);
+        t.gate.leave(s);
         assert!(t.gate.quiet().is_some());
     });
 }
