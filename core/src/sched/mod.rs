@@ -26,7 +26,7 @@ pub mod worker;
 
 use crate::arch;
 use crate::cell::{AtomicU64, Ordering};
-use crate::goroutine::{Reason, State, CANCELABLE, EXCLUSIVE, G, NO_UNWIND, PINNED, STARTED};
+use crate::goroutine::{Reason, State, EXCLUSIVE, G};
 use crate::inject::Injector;
 pub use waiting::{bound_end, is_cancelable, me, node_of, shielded, sleep_to, wait};
 
@@ -452,10 +452,6 @@ pub fn running_has(flag: u8) -> bool {
     // SAFETY: the running goroutine's header is valid.
     !g.is_null() && unsafe { (*g).has(flag) }
 }
-
-/// Flags kept from the options of a new goroutine.
-pub const FROM_OPTIONS: u8 = PINNED | CANCELABLE | NO_UNWIND;
-const _: () = assert!(FROM_OPTIONS & STARTED == 0);
 
 /// How many live goroutines there are, from counters that may lag behind each other.
 pub fn live() -> u64 {
