@@ -136,6 +136,54 @@ fn after_the_last_thread() {
     });
 }
 
+/// A pipe, and a thread of which the runtime knows nothing that writes to it later.
+fn slow_pipe() -> std::fs::File {
+    let mut ends = [0; 2];
+    // SAFETY: room for both descriptors, which are ours from here on.
+    let (from, to) = unsafe {
+        assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+        (std::os::fd::FromRawFd::from_raw_fd(ends[0]), std::os::fd::FromRawFd::from_raw_fd(ends[1]))
+    };
+    let mut to: std::fs::File = to;
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        std::io::Write::write_all(&mut to, b"x").unwrap();
+    });
+    from
+}
+
+fn reads(from: std::fs::File) {
+    let mut byte = [0];
+    std::io::Read::read_exact(&mut &from, &mut byte).unwrap();
+    assert_eq!(&byte, b"x");
+}
+
+/// Waiting for I/O, in the three ways there are, and then a deadlock.
+fn after_io() {
+    expect_deadlock(|| {
+        for way in 0..3 {
+            let (tx, rx) = bounded(0);
+            let from = slow_pipe();
+            let reader = move || {
+                match way {
+                    0 => zokor::blocking(|| reads(from)),
+                    1 => {
+                        raw::block_begin();
+                        reads(from);
+                        raw::block_end();
+                    }
+                    _ => reads(from), // the worker itself blocks
+                }
+                tx.send(way).unwrap();
+            };
+            zokor::go(reader);
+            assert_eq!(rx.recv(), Ok(way));
+            println!("way {way} counted as alive");
+        }
+        wait_for_ever();
+    });
+}
+
 fn sleeper_silences() {
     zokor::run(|| {
         let (tx, rx) = bounded(0);
@@ -187,6 +235,7 @@ fn program() {
         ("unread_ticker", unread_ticker),
         ("all_goexit", all_goexit),
         ("after_blocking", after_blocking),
+        ("after_io", after_io),
         ("after_the_last_thread", after_the_last_thread),
         ("sleeper_silences", sleeper_silences),
         ("function_silences", function_silences),
@@ -239,6 +288,15 @@ fn d04_an_unread_timer_channel_wakes_nobody() {
 fn d03_blocking_sections_count_as_alive() {
     let end = assert_reported("after_blocking");
     assert!(end.out.contains("blocking counted as alive"), "{end:#?}");
+}
+
+/// Go's TestNetpollDeadlock, for what reads there are here: those that block a thread.
+#[test]
+fn d05_waiting_for_input_counts_as_alive() {
+    let end = assert_reported("after_io");
+    for way in 0..3 {
+        assert!(end.out.contains(&format!("way {way} counted as alive")), "{end:#?}");
+    }
 }
 
 #[test]

@@ -460,6 +460,50 @@ fn t15_stop_does_not_close_the_channel() {
     });
 }
 
+/// Time is the system's monotonic clock, which no setting of the wall clock moves, and never goes backwards from one goroutine or
+/// thread to the next.
+#[test]
+fn t20_time_is_monotonic() {
+    fn system() -> i64 {
+        // SAFETY: zeroes are a valid timespec, which the call fills in.
+        let mut t: libc::timespec = unsafe { std::mem::zeroed() };
+        // SAFETY: `t` is ours to write.
+        assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) }, 0);
+        t.tv_sec * 1_000_000_000 + t.tv_nsec
+    }
+    check(|| {
+        let (tx, rx) = bounded::<i64>(0);
+        let (back, again) = bounded::<i64>(0);
+        let (thread_tx, thread_rx) = (tx.clone(), again.clone());
+        // The hand-overs order the looks at the clock.
+        let chain = |tx: zokor::channel::Sender<i64>, again: zokor::channel::Receiver<i64>| {
+            move || {
+                for _ in 0..200 {
+                    tx.send(raw::now()).unwrap();
+                    let seen = again.recv().unwrap();
+                    assert!(raw::now() >= seen);
+                }
+            }
+        };
+        let h = zokor::go(chain(tx, again));
+        zokor::hold();
+        let t = std::thread::spawn(chain(thread_tx, thread_rx));
+        for _ in 0..400 {
+            let seen = rx.recv().unwrap();
+            let before = system();
+            let now = raw::now();
+            assert!(now >= seen && before <= now && now <= system(), "it is the monotonic clock");
+            back.send(now).unwrap();
+        }
+        h.join().unwrap();
+        zokor::blocking(|| t.join().unwrap());
+        zokor::release();
+        let until = raw::now() + 5 * MS;
+        raw::sleep_until(until).unwrap();
+        assert!(system() >= until);
+    });
+}
+
 // ---- order and load ------------------------------------------------------------------------------------------------
 
 /// Go's TestAfterQueuing, with its five attempts.

@@ -987,6 +987,84 @@ fn wg02_below_zero_is_refused() {
     });
 }
 
+/// An add that came before is waited for. One that comes at the same time is waited for or not, but nothing is lost or upset.
+#[test]
+fn wg03_adding_from_zero_comes_before_waiting() {
+    check(|| {
+        for _ in 0..300 {
+            let (wg, n) = (Arc::new(zokor::WaitGroup::new()), Counter::default());
+            wg.add(1); // before: seen by every wait below
+            let waiter = zokor::go({
+                let (wg, n) = (wg.clone(), n.clone());
+                move || {
+                    wg.wait();
+                    assert!(n.get() >= 1);
+                }
+            });
+            n.add(1);
+            wg.done();
+            waiter.join().unwrap();
+            let adder = zokor::go({
+                let wg = wg.clone();
+                move || {
+                    wg.add(1);
+                    zokor::yield_now();
+                    wg.done();
+                }
+            });
+            wg.wait(); // at the same time as the add: either answer will do
+            adder.join().unwrap();
+            wg.wait();
+            assert_eq!(wg.count(), 0);
+        }
+    });
+}
+
+/// Go's TestWaitGroup runs two rounds; here there are many, with several that wait.
+#[test]
+fn wg04_a_wait_group_is_used_again_after_all_waits_have_returned() {
+    check(|| {
+        let (wg, n) = (Arc::new(zokor::WaitGroup::new()), Counter::default());
+        for round in 1..=200 {
+            for _ in 0..3 {
+                let n = n.clone();
+                wg.go(move || {
+                    n.add(1);
+                });
+            }
+            let waiters: Vec<_> = (0..3)
+                .map(|_| {
+                    let (wg, n) = (wg.clone(), n.clone());
+                    zokor::go(move || {
+                        wg.wait();
+                        assert_eq!(n.get(), 3 * round);
+                    })
+                })
+                .collect();
+            waiters.into_iter().for_each(|h| h.join().unwrap());
+        }
+    });
+}
+
+#[test]
+fn wg07_go_counts_before_it_starts_and_until_the_member_has_ended() {
+    check(|| {
+        let wg = Arc::new(zokor::WaitGroup::new());
+        let (gate, opened) = bounded::<()>(0);
+        for _ in 0..5 {
+            let opened = opened.clone();
+            wg.go(move || {
+                let _ = opened.recv();
+                zokor::goexit();
+            });
+        }
+        assert_eq!(wg.count(), 5, "counted, whether they have begun or not");
+        drop(gate);
+        wg.wait();
+        assert_eq!(wg.count(), 0, "goexit counts as done");
+    });
+}
+
 #[test]
 fn wg05_members_may_add_while_the_count_is_above_zero() {
     fn spread(wg: Arc<zokor::WaitGroup>, n: Counter, depth: u32) {
