@@ -234,6 +234,17 @@ ZK_API void zk_lock_thread(void);
 /* Takes one zk_lock_thread back. A goroutine that ends while locked ends the thread. [go] */
 ZK_API void zk_unlock_thread(void);
 
+/* Sets a label of the goroutine that calls, a note of what it works for; value NULL takes it
+ * away. Both are copied. [go]
+ * Goroutines it starts from then on begin with its labels; dumps and reports show them.
+ * ZK_EINVAL: no key. ZK_EPERM: outside a goroutine. */
+ZK_API int zk_label_set(const char *key, const char *value);
+
+/* 1: the goroutine that calls has the label, and value (may be NULL) gets its text, cut off to
+ * size bytes with the NUL. 0: it has not. [any]
+ * ZK_EINVAL: no key. */
+ZK_API int zk_label_get(const char *key, char *value, size_t size);
+
 /* The number of the goroutine that calls; 0 outside goroutines. [any] */
 ZK_API uint64_t zk_goid(void);
 ZK_API void zk_goexit(void) ZK_NORETURN;  /* Ends the goroutine that calls. [go] */

@@ -85,7 +85,7 @@ fn ascii<'a>(bytes: &[u8], room: &'a mut [u8; MANGLED]) -> &'a str {
 ///
 /// # Safety
 /// `to` is null or has room for `size` bytes.
-unsafe fn copy(text: &str, to: *mut c_char, size: usize) {
+pub(crate) unsafe fn copy(text: &str, to: *mut c_char, size: usize) {
     if to.is_null() || size == 0 {
         return;
     }

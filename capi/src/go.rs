@@ -10,6 +10,7 @@ use std::ptr;
 use zokor::raw::{self, Error, GoOpts, Mobility};
 
 use crate::ctx;
+use crate::defer::copy;
 use crate::handle::zk_ctx;
 use crate::result::{code, misuse};
 use crate::runtime::{self, zk_fn};
@@ -147,6 +148,49 @@ pub extern "C" fn zk_unlock_thread() {
         misuse("zk_unlock_thread outside a goroutine");
     }
     raw::unlock_thread();
+}
+
+/// Sets a label of the goroutine that calls, a note of what it works for; value NULL takes it away. Both are copied. `[go]`
+///
+/// Goroutines it starts from then on begin with its labels; dumps and reports show them. ZK_EINVAL: no key. ZK_EPERM: outside a
+/// goroutine.
+///
+/// # Safety
+/// H2.
+#[no_mangle]
+pub unsafe extern "C" fn zk_label_set(key: *const c_char, value: *const c_char) -> c_int {
+    if key.is_null() {
+        return code(Error::Invalid);
+    }
+    // SAFETY: H2: strings for the length of the call.
+    let set = unsafe {
+        let value = (!value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy());
+        raw::set_label(&CStr::from_ptr(key).to_string_lossy(), value.as_deref())
+    };
+    if set {
+        0
+    } else {
+        code(Error::Perm)
+    }
+}
+
+/// 1: the goroutine that calls has the label, and `value` (may be NULL) gets its text, cut off to `size` bytes with the NUL.
+/// 0: it has not. `[any]`
+///
+/// ZK_EINVAL: no key.
+///
+/// # Safety
+/// H2; `value` is NULL or has room for `size` bytes.
+#[no_mangle]
+pub unsafe extern "C" fn zk_label_get(key: *const c_char, value: *mut c_char, size: usize) -> c_int {
+    if key.is_null() {
+        return code(Error::Invalid);
+    }
+    // SAFETY: H2: a string for the length of the call.
+    let found = raw::label(&unsafe { CStr::from_ptr(key) }.to_string_lossy());
+    // SAFETY: by the caller.
+    unsafe { copy(found.as_deref().unwrap_or(""), value, size) };
+    c_int::from(found.is_some())
 }
 
 /// The number of the goroutine that calls; 0 outside goroutines. `[any]`

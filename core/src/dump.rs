@@ -33,6 +33,8 @@ pub struct GoInfo {
     pub parent: u64,
     /// Where it was created, if that is known.
     pub site: Option<String>,
+    /// Its labels, as dumps show them: `{key: value}`; empty if it has none.
+    pub labels: String,
 }
 
 fn state_text(s: State) -> &'static str {
@@ -63,6 +65,7 @@ fn info(g: &G, with_stack: bool) -> Option<GoInfo> {
         stack_used: if with_stack { stack.used() } else { 0 },
         parent: g.parent.load(Ordering::Relaxed),
         site: g.site.get().map(|l| format!("{}:{}", l.file(), l.line())),
+        labels: g.labels().map_or_else(String::new, |l| l.to_string()),
     })
 }
 
@@ -110,7 +113,7 @@ fn entry(s: &mut String, i: &GoInfo, now: i64) {
     if !i.wait_obj_name.is_empty() {
         let _ = write!(s, " on \"{}\"", i.wait_obj_name);
     }
-    let _ = writeln!(s, "]:");
+    let _ = writeln!(s, "]{}{}:", if i.labels.is_empty() { "" } else { " " }, i.labels);
     if !i.name.is_empty() {
         let _ = writeln!(s, "\tname \"{}\"", i.name);
     }

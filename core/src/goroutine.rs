@@ -45,6 +45,7 @@ use std::sync::Arc;
 
 mod cells;
 mod debugger;
+pub mod labels;
 
 /// Words of closure or result that fit into the header.
 pub const INLINE_WORDS: usize = 4;
@@ -117,6 +118,8 @@ pub trait Binding: Send + Sync {
 pub struct Ext {
     /// Shown in dumps.
     pub name: Option<Box<str>>,
+    /// What it works for; changed under the names lock.
+    pub labels: Option<Arc<labels::Labels>>,
     /// Runs last, with the goroutine's argument.
     pub on_exit: Option<(unsafe extern "C-unwind" fn(*mut c_void), usize)>,
     /// Deferred functions and calls that can be left (`defer.rs`).

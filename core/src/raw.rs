@@ -6,7 +6,7 @@ pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
 pub use crate::chan::core::{Error, FOREVER, NOWAIT};
 pub use crate::context::tree::{Cause, Ctx, End, Value};
 pub use crate::dump::{dump, each, each_brief, held, list, stats, GoInfo, Held, Stats};
-pub use crate::go::Mobility;
+pub use crate::go::{label, set_label, Mobility};
 pub use crate::group::RawGroup;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};
 pub use crate::rawtime::RawTimer as Timer;
@@ -283,6 +283,7 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
         class: o.class,
         site: None,
         binding: o.ctx.map(|x| x.clone() as Arc<dyn Binding>),
+        labels: Vec::new(),
     };
     // SAFETY: by the caller.
     Ok(unsafe { start::start_c(a, f, arg, o.on_exit) }?)

@@ -48,6 +48,7 @@ pub(crate) struct Attributes {
     pub class: u8,
     pub site: Option<&'static Location<'static>>,
     pub binding: Option<Arc<dyn Binding>>,
+    pub labels: Vec<(String, String)>,
 }
 
 /// A header for a new goroutine, set up except for its entry.
@@ -81,6 +82,7 @@ pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
         if a.name.is_some() {
             (*g).ext_mut().name = a.name;
         }
+        (*g).inherit_labels(sched::running(), a.labels);
         if let Err(e) = runtime::count_start() {
             (*g).drop_ext();
             free_stack(g);
