@@ -602,7 +602,7 @@ typedef struct zk_goinfo {
   const char *state;  /* "running", "runnable", "waiting", "blocked in call" */
   /* "" unless queued: "chan send", "chan receive", "select", "select (no cases)", "sleep",
    * "mutex", "rwmutex read", "rwmutex write", "cond", "wait group", "once", "semaphore",
-   * "group", "io", "blocking", "join" */
+   * "group", "io", "blocking", "join", "barrier", "scope", "singleflight" */
   const char *wait_on;
   zk_time since;      /* when it began to wait, to some 10 ms */
   size_t stack_size;

@@ -80,7 +80,8 @@ pub struct zk_goinfo {
     /// "running", "runnable", "waiting", "blocked in call"
     pub state: *const c_char,
     /// "" unless queued: "chan send", "chan receive", "select", "select (no cases)", "sleep", "mutex", "rwmutex read",
-    /// "rwmutex write", "cond", "wait group", "once", "semaphore", "group", "io", "blocking", "join"
+    /// "rwmutex write", "cond", "wait group", "once", "semaphore", "group", "io", "blocking", "join", "barrier", "scope",
+    /// "singleflight"
     pub wait_on: *const c_char,
     /// when it began to wait, to some 10 ms
     pub since: zk_time,

@@ -40,10 +40,16 @@ pub enum Reason {
     Blocking,
     /// For the end of another goroutine.
     Join,
+    /// For others to come to a barrier.
+    Barrier,
+    /// For the goroutines of a scope.
+    Scope,
+    /// For another's run of the same call.
+    Singleflight,
 }
 
 impl Reason {
-    pub(crate) const ALL: [(Reason, &'static str); 17] = [
+    pub(crate) const ALL: [(Reason, &'static str); 20] = [
         (Reason::None, ""),
         (Reason::ChanSend, "chan send"),
         (Reason::ChanRecv, "chan receive"),
@@ -61,6 +67,9 @@ impl Reason {
         (Reason::Io, "io"),
         (Reason::Blocking, "blocking"),
         (Reason::Join, "join"),
+        (Reason::Barrier, "barrier"),
+        (Reason::Scope, "scope"),
+        (Reason::Singleflight, "singleflight"),
     ];
 
     /// The text shown in dumps.

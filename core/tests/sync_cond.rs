@@ -280,7 +280,7 @@ fn barrier_does_not_count_who_gave_up() {
         let err = b.wait_until(Instant::now() + Duration::from_millis(5)).err();
         assert_eq!(err, Some(WaitError::TimedOut));
         let b2 = b.clone();
-        let first = go_parked(ON, move || b2.wait().is_leader());
+        let first = go_parked("barrier", move || b2.wait().is_leader());
         assert!(b.wait().is_leader());
         assert!(!first.join().unwrap());
     });

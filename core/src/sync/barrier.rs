@@ -73,7 +73,7 @@ impl Barrier {
 
     /// Waits until `n` have called it. Not cancelable.
     pub fn wait(&self) -> BarrierWaitResult {
-        match self.pass(Way::plain(Reason::Cond)) {
+        match self.pass(Way::plain(Reason::Barrier)) {
             Ok(leads) => BarrierWaitResult(leads),
             Err(_) => unreachable!("a wait without deadline that is not cancelable ends with its peers"),
         }
@@ -86,7 +86,7 @@ impl Barrier {
     pub fn wait_until(&self, deadline: Instant) -> Result<BarrierWaitResult, WaitError> {
         let deadline = super::deadline(deadline);
         may_wait(deadline)?;
-        Ok(BarrierWaitResult(self.pass(Way::until(Reason::Cond, deadline))?))
+        Ok(BarrierWaitResult(self.pass(Way::until(Reason::Barrier, deadline))?))
     }
 
     fn pass(&self, way: Way) -> Result<bool, Error> {
