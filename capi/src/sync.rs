@@ -40,6 +40,7 @@ unsafe fn borrow<'a>(wg: *mut zk_wg) -> Option<&'a RawWaitGroup> {
 pub unsafe extern "C-unwind" fn zk_wg_add(wg: *mut zk_wg, delta: c_int) {
     // SAFETY: H2.
     let Some(group) = (unsafe { borrow(wg) }) else { misuse("zk_wg_add: no wait group") };
+    raw::happens_before(wg.cast_const().cast());
     if group.add(delta.into()).is_err() {
         negative();
     }
@@ -53,6 +54,7 @@ pub unsafe extern "C-unwind" fn zk_wg_add(wg: *mut zk_wg, delta: c_int) {
 pub unsafe extern "C-unwind" fn zk_wg_done(wg: *mut zk_wg) {
     // SAFETY: H2.
     let Some(group) = (unsafe { borrow(wg) }) else { misuse("zk_wg_done: no wait group") };
+    raw::happens_before(wg.cast_const().cast());
     if group.done().is_err() {
         negative();
     }
@@ -72,7 +74,11 @@ fn negative() -> ! {
 pub unsafe extern "C" fn zk_wg_wait(wg: *mut zk_wg, deadline: zk_time) -> c_int {
     // SAFETY: H2.
     let Some(group) = (unsafe { borrow(wg) }) else { return code(Error::Invalid) };
-    status(group.wait(deadline))
+    let rc = status(group.wait(deadline));
+    if rc == 0 {
+        raw::happens_after(wg.cast_const().cast());
+    }
+    rc
 }
 
 /// What a goroutine of a wait group carries.

@@ -16,11 +16,11 @@ use crate::context::tree::{Cause, Ctx};
 use crate::context::Context;
 use crate::goroutine::Reason;
 use crate::rank::Rank;
-use crate::sched;
 use crate::sync::waitgroup::RawWaitGroup;
 use crate::sync::{wait_in, WaitList};
 use crate::sys::{self, RawLock};
 use crate::wait::{Node, Outcome};
+use crate::{sanitize, sched};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 
@@ -126,6 +126,7 @@ impl RawGroup {
             }
         }
         self.give_place();
+        sanitize::release((&raw const self.members).cast());
         let _ = self.members.done();
     }
 
@@ -160,6 +161,7 @@ impl RawGroup {
     /// `TimedOut`, `Cancelled`, `WouldBlock`: members are left.
     pub fn wait(&self, deadline: i64) -> Result<Option<Cause>, Error> {
         self.members.wait(deadline)?;
+        sanitize::acquire((&raw const self.members).cast());
         self.ctx.cancel(Cause::None);
         Ok(self.first.lock().clone())
     }

@@ -48,7 +48,6 @@ mod map;
 mod pool;
 #[cfg(not(loom))]
 pub mod singleflight;
-#[cfg(not(loom))]
 pub mod waitgroup;
 
 pub use cond::{Condvar, RawCond};

@@ -27,6 +27,10 @@
 //!   wake lies with that waiter: it clears the bit in the step that takes the mutex or that queues while it is taken,
 //!   and if it gives up it wakes the next.
 //! * **M4** `STARVING` is set only while `LOCKED` is, and cleared by an unlock that finds nobody or by the owner it was handed to.
+//! * **M5** The step that gives the mutex away is the last use that unlocking makes of its memory: clearing `LOCKED`, or in starvation
+//!   mode releasing the queue's lock. So whoever takes it next may free it, although the call that unlocked it has not
+//!   returned. (Who was taken out of the queue is readied after that, so a queue of which nothing is left but claimed
+//!   waiters keeps nobody from freeing it either: those have not returned from their calls.)
 //!
 //! # Orderings
 //!
@@ -40,7 +44,7 @@ use crate::error::{Error, FOREVER};
 use crate::reason::Reason;
 use crate::sched::{self, timers};
 use crate::sys::{self, RawLock};
-use crate::wait::Outcome;
+use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -135,60 +139,109 @@ impl RawMutex {
         self.state.load(Ordering::Relaxed) & LOCKED != 0
     }
 
-    /// Gives the mutex back. Its holder need not be the caller. The process ends if it is not locked (M-03).
+    /// Gives the mutex back. Its holder need not be the caller. The process ends if it is not locked (M-03). As soon as somebody
+    /// else has it the mutex may go away, also before this returns (M5).
     #[inline(always)]
     pub fn unlock(&self) {
         // Release: pairs with the Acquire of the next holder, which sees what we did.
-        // A subtraction, because its result is known without a loop of compare-and-swap.
-        let before = self.state.fetch_sub(LOCKED, Ordering::Release);
-        if before != LOCKED {
-            self.unlock_slow(before);
+        if self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.unlock_slow();
         }
     }
 
-    /// M3: wakes the next, unless somebody else will.
+    /// Somebody is or was in the queue: wakes the next, unless somebody else will (M3), and gives the mutex back.
     #[cold]
     #[inline(never)]
-    fn unlock_slow(&self, before: u32) {
-        if before & LOCKED == 0 {
-            sys::fatal("sync: unlock of unlocked mutex");
-        }
-        if before & WOKEN == 0 {
-            self.wake_next();
+    pub fn unlock_slow(&self) {
+        let mut s = self.state.load(Ordering::Relaxed);
+        loop {
+            if s & LOCKED == 0 {
+                sys::fatal("sync: unlock of unlocked mutex");
+            }
+            if s & STARVING != 0 || s & (QUEUED | WOKEN) == QUEUED {
+                if self.pass_on() {
+                    return;
+                }
+                s = self.state.load(Ordering::Relaxed);
+                continue;
+            }
+            // Release: pairs with the Acquire of the next holder.
+            match self.state.compare_exchange_weak(s, s & !LOCKED, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => s = now,
+            }
         }
     }
 
-    /// Wakes the head of the queue in normal mode, hands it the mutex in starvation mode.
+    /// Called by the holder: wakes the head of the queue and gives the mutex back, or hands it the mutex in starvation mode. False:
+    /// the mutex is still ours, because there is nobody to wake or somebody has just begun to starve.
+    fn pass_on(&self) -> bool {
+        self.lock.lock();
+        // SAFETY: the lock is held until it is given back below; a claimed node is ours until its waiter is readied.
+        unsafe {
+            let s = self.state.load(Ordering::Relaxed);
+            let hand_over = s & STARVING != 0;
+            let node = if hand_over || s & WOKEN == 0 { self.dequeue() } else { core::ptr::null_mut() };
+            if node.is_null() {
+                self.lock.unlock();
+                return false;
+            }
+            (*node).ok = hand_over; // then the waiter's wake-up carries the order
+            if !hand_over {
+                self.state.fetch_or(WOKEN, Ordering::Relaxed);
+            }
+            self.lock.unlock();
+            let gone = hand_over || self.release(); // M5
+            sched::ready((*node).waiter);
+            gone
+        }
+    }
+
+    /// Clears `LOCKED`, unless somebody has begun to starve: then the mutex is to be handed over (M4).
+    fn release(&self) -> bool {
+        let mut s = self.state.load(Ordering::Relaxed);
+        while s & STARVING == 0 {
+            // Release: pairs with the Acquire of the next holder.
+            match self.state.compare_exchange_weak(s, s & !LOCKED, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => s = now,
+            }
+        }
+        false
+    }
+
+    /// Takes the first one that can be claimed out of the queue, and clears the marks of a queue that is empty (M4). Null if
+    /// there is nobody.
+    ///
+    /// # Safety
+    /// The queue's lock is held. Whoever calls readies the waiter.
+    unsafe fn dequeue(&self) -> *mut Node {
+        // SAFETY: by the caller.
+        let (node, empty) = unsafe {
+            let queue = &mut *self.queue.get();
+            (queue.claim_first(), queue.list().is_empty())
+        };
+        let mut clear = if empty { QUEUED } else { 0 };
+        if node.is_null() {
+            clear |= STARVING;
+        }
+        if clear != 0 {
+            self.state.fetch_and(!clear, Ordering::Relaxed);
+        }
+        node
+    }
+
+    /// Wakes the head of the queue of a mutex that nobody holds: for a waiter that gives up when it should have competed.
     fn wake_next(&self) {
         self.lock.lock();
-        let s = self.state.load(Ordering::Relaxed);
-        // Whoever holds it meanwhile, or is on its way to it, has seen QUEUED and comes here.
-        if s & (LOCKED | WOKEN) != 0 {
-            // SAFETY: we hold it.
-            unsafe { self.lock.unlock() };
-            return;
-        }
-        // SAFETY: the lock is held; a claimed node is ours until its waiter is readied. The mutex may be gone as soon as its
-        // next holder has run, so nothing of it is used after the unlock.
+        // SAFETY: the lock is held; a claimed node is ours until its waiter is readied.
         unsafe {
-            let queue = &mut *self.queue.get();
-            let node = queue.claim_first();
-            let empty = queue.list().is_empty();
-            let hand_over = s & STARVING != 0 && !node.is_null();
-            let mut clear = 0;
-            if empty {
-                clear |= QUEUED;
-            }
-            if node.is_null() {
-                clear |= STARVING; // M4
-            }
-            if clear != 0 {
-                self.state.fetch_and(!clear, Ordering::Relaxed);
-            }
+            // Whoever holds it meanwhile, or is on its way to it, has seen QUEUED and looks at the queue.
+            let busy = self.state.load(Ordering::Relaxed) & (LOCKED | WOKEN) != 0;
+            let node = if busy { core::ptr::null_mut() } else { self.dequeue() };
             if !node.is_null() {
-                (*node).ok = hand_over;
-                // Acquire: pairs with the Release in `unlock`, whose section the one we hand to will see through us.
-                self.state.fetch_or(if hand_over { LOCKED } else { WOKEN }, Ordering::Acquire);
+                (*node).ok = false;
+                self.state.fetch_or(WOKEN, Ordering::Relaxed);
             }
             self.lock.unlock();
             if !node.is_null() {

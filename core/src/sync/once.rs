@@ -4,13 +4,16 @@
 //!
 //! # State
 //!
-//! `state`: new → running → done, or back to new when the run is abandoned. Those who come while it runs wait in a queue.
+//! `state`: new → running → done, or back to new when the run is abandoned. Those who come while it runs wait in a queue, and set
+//! `QUEUED` beside running.
 //!
 //! # Invariants
 //!
 //! * **O1** One caller at a time is told to run: the one that moved the state from new to running, under the lock.
 //! * **O2** Who is told that it is done comes after the end of the run.
-//! * **O3** Who waits was queued while the state was running; the end of the run claims all of them.
+//! * **O3** Who waits was queued under the lock and set `QUEUED` there in a step that saw the state running; the end of the run finds no
+//!   mark, or claims all of them.
+//! * **O4** The step that ends the run is its last use of the memory: whoever sees it done may free it.
 //!
 //! # Orderings
 //!
@@ -28,6 +31,8 @@ use std::cell::UnsafeCell;
 const NEW: u32 = 0;
 const RUNNING: u32 = 1;
 const DONE: u32 = 2;
+/// Beside `RUNNING`: somebody may be in the queue.
+const QUEUED: u32 = 4;
 
 /// A once without function: 32 bytes, all zeros is one that has not run.
 #[repr(C)]
@@ -84,20 +89,26 @@ impl RawOnce {
     fn begin_slow(&self) -> bool {
         sched::checkpoint(true);
         loop {
-            self.lock.lock();
-            match self.state.load(Ordering::Relaxed) {
-                RUNNING => {
-                    // SAFETY: the lock is held and protects the queue; the end of the run claims the node (O3).
-                    unsafe { wait_way(&self.lock, self.queue.get(), Way::plain(Reason::Once), || ()) };
-                    continue;
-                }
-                NEW => self.state.store(RUNNING, Ordering::Relaxed), // read again under the lock only
-                _ => (),
+            if self.is_done() {
+                return false;
             }
-            let run = self.state.load(Ordering::Relaxed) == RUNNING;
-            // SAFETY: we hold it.
-            unsafe { self.lock.unlock() };
-            return run;
+            self.lock.lock();
+            let s = self.state.load(Ordering::Relaxed);
+            let next = if s == NEW { RUNNING } else { s | QUEUED };
+            // Acquire: pairs with the Release in `end`, for a run that was abandoned. It fails when a run ends meanwhile, which needs
+            // no lock.
+            let stepped =
+                s != DONE && self.state.compare_exchange(s, next, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            if !stepped || s == NEW {
+                // SAFETY: we hold it.
+                unsafe { self.lock.unlock() };
+                if stepped {
+                    return true;
+                }
+                continue;
+            }
+            // SAFETY: the lock is held and protects the queue; the end of the run claims the node (O3).
+            unsafe { wait_way(&self.lock, self.queue.get(), Way::plain(Reason::Once), || ()) };
         }
     }
 
@@ -112,23 +123,25 @@ impl RawOnce {
     }
 
     fn end(&self, state: u32) {
-        self.lock.lock();
-        // Release: pairs with the Acquire in `is_done`.
-        self.state.store(state, Ordering::Release);
         let mut claimed: List<Node> = List::new();
-        // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied. Nothing of self is used after
-        // the unlock.
-        unsafe {
-            loop {
-                let node = (*self.queue.get()).claim_first();
-                if node.is_null() {
-                    break;
+        // Release: pairs with the Acquire in `is_done` and in `begin`. O4: nothing of self is used after it.
+        while self.state.compare_exchange(RUNNING, state, Ordering::Release, Ordering::Relaxed).is_err() {
+            self.lock.lock();
+            // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied.
+            unsafe {
+                loop {
+                    let node = (*self.queue.get()).claim_first();
+                    if node.is_null() {
+                        break;
+                    }
+                    claimed.push_back(node);
                 }
-                claimed.push_back(node);
+                self.state.store(RUNNING, Ordering::Relaxed); // set by those who queue, under the lock
+                self.lock.unlock();
             }
-            self.lock.unlock();
-            ready_all(claimed);
         }
+        // SAFETY: claimed above, and no lock is held.
+        unsafe { ready_all(claimed) };
     }
 
     /// Calls `f` if nobody has done so before, and returns when the one call has ended. If `f` panics or calls `goexit`, that

@@ -23,6 +23,9 @@
 //! * **R3** While `WRITER` or `PENDING` is set only holders of the queue's lock take the lock or hand it over.
 //! * **R4** `PENDING` is set while a writer is in the queue. A writer that leaves it on its own and was the last clears it and lets
 //!   in the readers that waited because of it; so without `WRITER` and `PENDING` nobody who can still be claimed is queued.
+//! * **R5** The step that gives the lock back is the last use that unlocking makes of its memory; with somebody to hand it to the step
+//!   is taken under the queue's lock, and the new holders are readied after that is released. So a holder may free the
+//!   lock, although the call by which another one gave it back has not returned.
 //!
 //! # Orderings
 //!
@@ -124,17 +127,22 @@ impl RawRwMutex {
         false
     }
 
-    /// Gives the lock back for one reader. The process ends if there is none (RW-06).
+    /// Gives the lock back for one reader. The process ends if there is none (RW-06). As soon as somebody else has it the lock may
+    /// go away, also before this returns (R5).
     #[inline]
     pub fn runlock(&self) {
-        // Release: pairs with the Acquire of the next writer, which comes after all readers.
-        let before = self.state.fetch_sub(READER, Ordering::Release);
-        if before & READERS == 0 {
+        let mut s = self.state.load(Ordering::Relaxed);
+        while s & READERS != 0 && (s & READERS != READER || s & QUEUED == 0) {
+            // Release: pairs with the Acquire of the next writer, which comes after all readers.
+            match self.state.compare_exchange_weak(s, s - READER, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => s = now,
+            }
+        }
+        if s & READERS == 0 {
             sys::fatal("sync: RUnlock of unlocked RWMutex");
         }
-        if before & READERS == READER && before & QUEUED != 0 {
-            self.hand_over(false);
-        }
+        self.hand_over(READER);
     }
 
     // ---- writers ----------------------------------------------------------------------------
@@ -176,7 +184,8 @@ impl RawRwMutex {
         false
     }
 
-    /// Gives the lock back for the writer. The process ends if there is none (RW-06).
+    /// Gives the lock back for the writer. The process ends if there is none (RW-06). As soon as somebody else has it the lock may
+    /// go away, also before this returns (R5).
     #[inline]
     pub fn unlock(&self) {
         // Release: pairs with the Acquire of the next holder, which sees what we did.
@@ -184,7 +193,7 @@ impl RawRwMutex {
             if s & WRITER == 0 {
                 sys::fatal("sync: Unlock of unlocked RWMutex");
             }
-            self.hand_over(true);
+            self.hand_over(WRITER);
         }
     }
 
@@ -230,21 +239,51 @@ impl RawRwMutex {
         }
     }
 
-    /// The writer gives the lock back, or the last reader has: it goes to those who wait.
+    /// The writer or the last reader gives the lock back, `mine` of the state, while somebody may be in the queue.
     #[cold]
     #[inline(never)]
-    fn hand_over(&self, from_writer: bool) {
-        self.lock.lock();
-        let s = self.state.load(Ordering::Relaxed);
-        if !from_writer && s & (WRITER | READERS) != 0 {
-            // Nobody waited any more and somebody took the free lock before we came: what we saw is theirs to see.
+    fn hand_over(&self, mine: u64) {
+        loop {
+            self.lock.lock();
+            let claimed = if self.is_last(mine) { self.next_phase(mine) } else { List::new() };
+            if !claimed.is_empty() {
+                self.grant_and_unlock(claimed, mine);
+                return;
+            }
+            if self.is_last(mine) {
+                self.state.fetch_and(!(PENDING | QUEUED), Ordering::Relaxed); // nobody is there any more (R4)
+            }
             // SAFETY: we hold it.
             unsafe { self.lock.unlock() };
-            return;
+            if self.give_back(mine) {
+                return;
+            }
         }
+    }
+
+    /// Whether the lock is free once `mine` is given back.
+    fn is_last(&self, mine: u64) -> bool {
+        self.state.load(Ordering::Relaxed) & (WRITER | READERS) == mine
+    }
+
+    /// Gives `mine` back, unless somebody has queued who is to get it.
+    fn give_back(&self, mine: u64) -> bool {
+        let mut s = self.state.load(Ordering::Relaxed);
+        while s & QUEUED == 0 || s & (WRITER | READERS) != mine {
+            // Release: pairs with the Acquire of the next holder, which sees what we did.
+            match self.state.compare_exchange_weak(s, s - mine, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => s = now,
+            }
+        }
+        false
+    }
+
+    /// Under the queue's lock: claims those who come after `mine` (RW-04).
+    fn next_phase(&self, mine: u64) -> List<Node> {
         // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied.
-        let claimed = unsafe {
-            let mut claimed = if from_writer { self.claim_readers() } else { List::new() };
+        unsafe {
+            let mut claimed = if mine == WRITER { self.claim_readers() } else { List::new() };
             if claimed.is_empty() {
                 let writer = self.claim_writer();
                 if !writer.is_null() {
@@ -255,8 +294,7 @@ impl RawRwMutex {
                 claimed = self.claim_readers();
             }
             claimed
-        };
-        self.grant_and_unlock(claimed, if from_writer { WRITER } else { 0 });
+        }
     }
 
     /// A waiter left: if it was the last writer, the readers that waited because of it get in.
@@ -275,9 +313,9 @@ impl RawRwMutex {
         self.grant_and_unlock(readers, 0);
     }
 
-    /// Accounts for those who were claimed, in one step with taking `take` out of the state and setting the marks right
+    /// Accounts for those who were claimed, in one step with taking `mine` out of the state and setting the marks right
     /// (R4); releases the queue's lock; readies them.
-    fn grant_and_unlock(&self, claimed: List<Node>, take: u64) {
+    fn grant_and_unlock(&self, claimed: List<Node>, mine: u64) {
         // SAFETY: the lock is held; claimed nodes are ours.
         let (granted, marks) = unsafe {
             let granted = claimed.iter().map(|n| if (*n).case == WRITES { WRITER } else { READER }).sum::<u64>();
@@ -289,7 +327,7 @@ impl RawRwMutex {
         };
         let mut s = self.state.load(Ordering::Relaxed);
         loop {
-            let new = ((s & !(take | PENDING | QUEUED)) + granted) | marks;
+            let new = (((s - mine) & !(PENDING | QUEUED)) + granted) | marks;
             // AcqRel: Release if nobody waited and the lock is free now, for who takes it next; Acquire for those we
             // hand it to, who come after all readers that gave it back.
             match self.state.compare_exchange_weak(s, new, Ordering::AcqRel, Ordering::Relaxed) {
@@ -297,7 +335,7 @@ impl RawRwMutex {
                 Err(now) => s = now,
             }
         }
-        // SAFETY: we hold the lock; nothing of self is used after it, since the next holder may free it.
+        // SAFETY: we hold the lock. Whoever could free this was claimed, and is readied after the unlock (R5).
         unsafe {
             self.lock.unlock();
             ready_all(claimed);

@@ -8,10 +8,13 @@
 //!
 //! # Invariants
 //!
-//! * **S1** While `QUEUED` is set tokens are taken under the queue's lock only, and whoever adds some goes to the queue.
+//! * **S1** While `QUEUED` is set the word changes under the queue's lock only.
 //! * **S2** Whoever leaves the queue's lock leaves at its head nobody whose wish could be granted. So the head of the queue, however much
 //!   it wants, is served before all others (SEM-02).
 //! * **S3** A waiter whose wait ended in another way than by a grant was given nothing (SEM-03).
+//! * **S4** The step by which tokens become free for all is the last use that giving them back makes of the memory, and those they are
+//!   granted to are readied after it. So whoever got a token may free the semaphore, although the call that gave the
+//!   token has not returned.
 //!
 //! # Orderings
 //!
@@ -108,7 +111,7 @@ impl RawSem {
             return Ok(());
         }
         if let Err(e) = may_queue(way.deadline) {
-            self.serve_and_unlock(); // perhaps nobody waits and the mark was ours
+            self.left_and_unlock(); // perhaps nobody waits and the mark was ours
             return Err(e);
         }
         // SAFETY: the lock is held and protects the queue; whoever gives tokens back sees QUEUED (S1).
@@ -117,7 +120,7 @@ impl RawSem {
             other => {
                 // SEM-05: those behind us may have what they want now.
                 self.lock.lock();
-                self.serve_and_unlock();
+                self.left_and_unlock();
                 Err(other.into())
             }
         }
@@ -149,68 +152,79 @@ impl RawSem {
         self.give(u64::from(n), MAX)
     }
 
-    /// Gives `n` back unless more than `max` would be free.
+    /// Gives `n` back unless more than `max` would be free. The semaphore may be gone before this returns (S4).
     #[inline]
     fn give(&self, n: u64, max: u64) -> Result<(), Error> {
         let mut s = self.state.load(Ordering::Relaxed);
-        loop {
-            let more = (s & !QUEUED) + n;
-            if more > max {
+        while s & QUEUED == 0 {
+            if s + n > max {
                 return Err(Error::Invalid);
             }
             // Release: pairs with the Acquire of whoever takes them.
-            match self.state.compare_exchange_weak(s, more | (s & QUEUED), Ordering::Release, Ordering::Relaxed) {
-                Ok(_) if s & QUEUED != 0 => break,
+            match self.state.compare_exchange_weak(s, s + n, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => s = now,
             }
         }
-        self.lock.lock();
-        self.serve_and_unlock();
-        Ok(())
+        self.give_slow(n, max)
     }
 
-    /// S2: grants what can be granted, in order; releases the lock; readies them.
+    /// Somebody may wait for the tokens.
     #[cold]
     #[inline(never)]
-    fn serve_and_unlock(&self) {
+    fn give_slow(&self, n: u64, max: u64) -> Result<(), Error> {
         let mut granted: List<Node> = List::new();
-        // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied. Nothing of self is used after
-        // the unlock.
+        self.lock.lock();
+        let s = self.state.load(Ordering::Relaxed);
+        let (fits, queued) = ((s & !QUEUED) + n <= max, s & QUEUED != 0);
+        let left = if fits && queued { self.serve(n, &mut granted) } else { n };
+        // SAFETY: we hold it; claimed nodes are ours until their waiters are readied.
         unsafe {
-            let list = (*self.queue.get()).list();
-            while !list.is_empty() {
-                let node = list.first();
-                let wish = u64::from((*node).case);
-                if !self.take_marked(wish) {
-                    break;
-                }
-                list.remove(node);
-                if Node::claim(node) {
-                    granted.push_back(node);
-                } else {
-                    self.state.fetch_add(wish, Ordering::Relaxed); // S3: it has given up
-                }
-            }
-            if list.is_empty() {
-                self.state.fetch_and(!QUEUED, Ordering::Relaxed);
-            }
+            self.lock.unlock();
+            ready_all(granted);
+        }
+        match left {
+            0 => Ok(()),
+            _ if !fits => Err(Error::Invalid),
+            _ => self.give(left, max), // nobody waits any more
+        }
+    }
+
+    /// Under the lock, for one who leaves the queue: S2.
+    fn left_and_unlock(&self) {
+        let mut granted: List<Node> = List::new();
+        if self.state.load(Ordering::Relaxed) & QUEUED != 0 {
+            self.serve(0, &mut granted);
+        }
+        // SAFETY: the caller holds it; claimed nodes are ours until their waiters are readied.
+        unsafe {
             self.lock.unlock();
             ready_all(granted);
         }
     }
 
-    /// Takes `n` tokens for the head of the queue, if there are that many.
-    fn take_marked(&self, n: u64) -> bool {
-        let mut s = self.state.load(Ordering::Relaxed);
-        while s & !QUEUED >= n {
-            // Acquire: pairs with the Release in `give`; the one we take for comes after it through us.
-            match self.state.compare_exchange_weak(s, s - n, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => s = now,
+    /// Under the lock, with `QUEUED` set: grants what can be granted, in order, out of the free tokens and `more` (S2). Returns how
+    /// many are still to be added when nobody waits any more.
+    fn serve(&self, more: u64, granted: &mut List<Node>) -> u64 {
+        // Acquire: pairs with the Release in `give`; those we grant to come after it through us.
+        let free = self.state.load(Ordering::Acquire) & !QUEUED;
+        let mut all = free + more;
+        // SAFETY: the lock is held.
+        let nobody = unsafe {
+            let list = (*self.queue.get()).list();
+            while !list.is_empty() && u64::from((*list.first()).case) <= all {
+                let node = list.pop_front();
+                if Node::claim(node) {
+                    all -= u64::from((*node).case); // else it has given up: S3
+                    granted.push_back(node);
+                }
             }
-        }
-        false
+            list.is_empty()
+        };
+        let (word, rest) = if nobody { (all.min(free), all - all.min(free)) } else { (all | QUEUED, 0) };
+        // Release: pairs with the Acquire of whoever takes them; with the Acquire above it hands on what others released.
+        self.state.store(word, Ordering::Release);
+        rest
     }
 }
 

@@ -1,33 +1,45 @@
 //! Waiting for a number of goroutines to finish.
 //!
-//! *Where it sits*: layer 4. Rules WG-01 to WG-07, after Go's `sync.WaitGroup`.
+//! *Where it sits*: layer 4. Rules WG-01 to WG-07, after Go's `sync.WaitGroup`. This is the group of the faces, of scopes and of
+//! groups; `waitgroup/face.rs` is what Rust programs see.
 //!
 //! # State
 //!
-//! One word: the counter in the high half, the number of waiters in the low half. Waiters are counted and queued
-//! under the lock; the counter changes without it.
+//! One word: the counter in the high half; in the low half the bit `QUEUED`, somebody may be in the queue, and above it how many
+//! calls are releasing waiters. The counter changes without the lock, but for the step to zero while somebody may be queued.
 //!
 //! # Invariants
 //!
-//! * **A1** Whoever brings the counter to zero while waiters are counted releases all who are queued then.
-//! * **A2** A waiter is counted only while the counter is above zero, in one step with that look.
+//! * **A1** The step to zero with `QUEUED` set is taken under the lock; it clears the mark and counts the caller as releasing, and under
+//!   the same lock all who are queued are claimed. So exactly those are released who waited when the counter became zero.
+//! * **A2** A waiter queues under the lock, and sets `QUEUED` in a step that saw the word above zero.
+//! * **A3** The step that makes the word zero is its maker's last use of the memory: nobody is releasing any more. A wait that finds
+//!   it zero returns at once; its caller may free the group, although the `done` that let it go has not returned. Those who
+//!   were released are readied after that step.
 //!
 //! # Orderings
 //!
-//! `add` is AcqRel: what a member did before `done` is visible to whoever the group releases (HB-07).
+//! `add` is AcqRel: what a member did before `done` is visible to whoever the group releases (HB-07). The word only changes by
+//! read-modify-writes, so this holds for whoever reads any later value with Acquire.
 
-use super::{wait_in, WaitList};
-use crate::cell::{AtomicU64, Ordering};
-use crate::chan::core::{Error, FOREVER};
-use crate::goroutine::Reason;
+use super::{ready_all, wait_way, WaitList, Way};
+use crate::cell::{const_new, AtomicU64, Ordering};
+use crate::error::{Error, FOREVER, NOWAIT};
 use crate::list::List;
+use crate::reason::Reason;
 use crate::sys::RawLock;
 use crate::wait::{Node, Outcome};
-use crate::{sanitize, sched};
 use std::cell::UnsafeCell;
 
+#[cfg(not(loom))]
+mod face;
+#[cfg(not(loom))]
+pub use face::WaitGroup;
+
 const ONE: u64 = 1 << 32;
-const WAITERS: u64 = ONE - 1;
+const LOW: u64 = ONE - 1;
+const QUEUED: u64 = 1;
+const RELEASING: u64 = 2;
 
 /// The group as C sees it: 32 bytes, all zeros is a valid one with counter 0.
 #[repr(C)]
@@ -37,6 +49,7 @@ pub struct RawWaitGroup {
     waiters: UnsafeCell<WaitList>,
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(size_of::<RawWaitGroup>() == 32);
 
 // SAFETY: the list is used under the lock.
@@ -50,30 +63,34 @@ impl Default for RawWaitGroup {
     }
 }
 
+/// The word after `delta` was added to the counter of `s`.
+fn plus(s: u64, delta: i64) -> Result<u64, Error> {
+    let n = ((s >> 32) as i64).checked_add(delta).filter(|n| (0..=i64::from(i32::MAX)).contains(n));
+    n.map(|n| ((n as u64) << 32) | (s & LOW)).ok_or(Error::Invalid)
+}
+
 impl RawWaitGroup {
-    /// Counter 0.
-    pub const fn new() -> RawWaitGroup {
-        RawWaitGroup { state: AtomicU64::new(0), lock: RawLock::new(), waiters: UnsafeCell::new(WaitList::new()) }
+    const_new! {
+        /// Counter 0.
+        pub const fn new() -> RawWaitGroup {
+            RawWaitGroup { state: AtomicU64::new(0), lock: RawLock::new(), waiters: UnsafeCell::new(WaitList::new()) }
+        }
     }
 
-    /// Adds `delta` to the counter. From any thread.
+    /// Adds `delta` to the counter. From any thread. If that makes it zero the group may be gone before this returns (A3).
     ///
     /// # Errors
     /// `Invalid` if the counter would become negative or exceed 2³¹−1; it is unchanged then.
     pub fn add(&self, delta: i64) -> Result<(), Error> {
-        sanitize::release((&raw const *self).cast());
         let mut s = self.state.load(Ordering::Relaxed);
         loop {
-            let n = (s >> 32) as i64;
-            let m = n.checked_add(delta).filter(|m| (0..=i64::from(i32::MAX)).contains(m)).ok_or(Error::Invalid)?;
-            let new = ((m as u64) << 32) | (s & WAITERS);
+            let new = plus(s, delta)?;
+            if new < ONE && s >= ONE && s & QUEUED != 0 {
+                return self.release(delta);
+            }
             // AcqRel: Release orders the member's work before the release of the waiters; Acquire the work of the
             // other members before it.
             match self.state.compare_exchange_weak(s, new, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) if m == 0 && s & WAITERS != 0 => {
-                    self.release();
-                    return Ok(());
-                }
                 Ok(_) => return Ok(()),
                 Err(now) => s = now,
             }
@@ -93,28 +110,78 @@ impl RawWaitGroup {
         self.state.load(Ordering::Relaxed) >> 32
     }
 
-    /// A1.
+    /// A1: adds `delta`, which makes the counter zero unless others add meanwhile.
     #[cold]
-    fn release(&self) {
-        self.lock.lock();
+    #[inline(never)]
+    fn release(&self, delta: i64) -> Result<(), Error> {
         let mut free: List<Node> = List::new();
-        let mut n = 0;
-        // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied. The group may be gone
-        // once the last of them was readied, so nothing of it is used after the unlock.
-        unsafe {
-            let list = (*self.waiters.get()).list();
-            while !list.is_empty() {
-                let node = list.pop_front();
-                n += 1;
-                if Node::claim(node) {
-                    free.push_back(node);
-                }
+        self.lock.lock();
+        let r = self.add_locked(delta, &mut free);
+        // SAFETY: we hold it.
+        unsafe { self.lock.unlock() };
+        if r? {
+            self.let_go(&mut free);
+        }
+        // SAFETY: claimed under the lock, which is released.
+        unsafe { ready_all(free) };
+        Ok(())
+    }
+
+    /// Under the lock. True: the counter is zero now, all who waited are claimed, and we count as releasing.
+    fn add_locked(&self, delta: i64, free: &mut List<Node>) -> Result<bool, Error> {
+        let mut s = self.state.load(Ordering::Relaxed);
+        loop {
+            let mut new = plus(s, delta)?;
+            let last = new < ONE;
+            if last {
+                new = (new & !QUEUED) + RELEASING;
             }
-            self.state.fetch_sub(n, Ordering::Relaxed); // under the lock: waiters are counted there
-            self.lock.unlock();
-            while !free.is_empty() {
-                let node = free.pop_front();
-                sched::ready((*node).waiter);
+            // AcqRel: as in `add`.
+            match self.state.compare_exchange_weak(s, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) if last => {
+                    self.claim_all(free);
+                    return Ok(true);
+                }
+                Ok(_) => return Ok(false),
+                Err(now) => s = now,
+            }
+        }
+    }
+
+    /// Under the lock: claims all who are queued.
+    fn claim_all(&self, free: &mut List<Node>) {
+        // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied.
+        unsafe {
+            loop {
+                let node = (*self.waiters.get()).claim_first();
+                if node.is_null() {
+                    return;
+                }
+                free.push_back(node);
+            }
+        }
+    }
+
+    /// A3: we are not releasing any more. Those who have queued meanwhile, with the counter still at zero, are claimed first.
+    fn let_go(&self, free: &mut List<Node>) {
+        let mut s = self.state.load(Ordering::Relaxed);
+        loop {
+            if s < ONE && s & QUEUED != 0 {
+                self.lock.lock();
+                // AcqRel: as in `add`. Under the lock, where others queue.
+                let cleared = self.state.compare_exchange(s, s & !QUEUED, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+                if cleared {
+                    self.claim_all(free);
+                }
+                // SAFETY: we hold it.
+                unsafe { self.lock.unlock() };
+                s = self.state.load(Ordering::Relaxed);
+                continue;
+            }
+            // Release: pairs with the Acquire of a wait that finds zero, after which the group may be freed.
+            match self.state.compare_exchange_weak(s, s - RELEASING, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(now) => s = now,
             }
         }
     }
@@ -124,135 +191,49 @@ impl RawWaitGroup {
     /// # Errors
     /// `TimedOut`, `Cancelled`, `Interrupted`; `WouldBlock` with `NOWAIT`.
     pub fn wait(&self, deadline: i64) -> Result<(), Error> {
-        let r = self.wait_for_zero(deadline);
-        sanitize::acquire((&raw const *self).cast());
-        r
+        if deadline == NOWAIT {
+            return if self.is_over() { Ok(()) } else { Err(Error::WouldBlock) };
+        }
+        super::may_wait(deadline)?;
+        self.wait_way(Way::until(Reason::WaitGroup, deadline))
     }
 
-    fn wait_for_zero(&self, deadline: i64) -> Result<(), Error> {
-        // Acquire: pairs with the Release in `add`.
-        if self.state.load(Ordering::Acquire) >> 32 == 0 {
+    /// As [`wait`](RawWaitGroup::wait) without deadline, and not cancelable; `reason` is what dumps show.
+    pub fn wait_forever(&self, reason: Reason) {
+        // It ends with the last member only.
+        let _ = self.wait_way(Way::plain(reason));
+    }
+
+    /// Whether the counter is zero and nobody uses the group any more.
+    #[inline]
+    fn is_over(&self) -> bool {
+        // Acquire: pairs with the Release in `add` and `let_go`.
+        self.state.load(Ordering::Acquire) == 0
+    }
+
+    fn wait_way(&self, way: Way) -> Result<(), Error> {
+        if self.is_over() {
             return Ok(());
         }
-        if deadline == crate::chan::core::NOWAIT {
-            return Err(Error::WouldBlock);
+        if way.deadline != FOREVER {
+            super::may_queue(way.deadline)?;
         }
         self.lock.lock();
-        // A2. Acquire: pairs with the Release in `add`, for the case that the counter is zero now.
-        let counted =
-            self.state.fetch_update(Ordering::Relaxed, Ordering::Acquire, |s| (s >> 32 != 0).then_some(s + 1));
-        if counted.is_err() {
+        // A2. Acquire: pairs with the Release in `add`, for the case that it is over now.
+        let queued =
+            self.state.fetch_update(Ordering::Relaxed, Ordering::Acquire, |s| (s != 0).then_some(s | QUEUED)).is_ok();
+        if !queued {
             // SAFETY: we hold it.
             unsafe { self.lock.unlock() };
             return Ok(());
         }
         // SAFETY: the lock is held and protects the list.
-        match unsafe { wait_in(&self.lock, self.waiters.get(), Reason::WaitGroup, deadline) } {
+        match unsafe { wait_way(&self.lock, self.waiters.get(), way, || ()) }.0 {
             Outcome::Peer => Ok(()),
-            other => {
-                self.uncount();
-                Err(other.into())
-            }
-        }
-    }
-
-    /// A waiter gave up, unless `release` has already counted it off.
-    fn uncount(&self) {
-        self.lock.lock();
-        // SAFETY: the lock is held.
-        unsafe {
-            let queued = (*self.waiters.get()).list().iter().count() as u64;
-            let s = self.state.load(Ordering::Relaxed);
-            if s & WAITERS > queued {
-                self.state.fetch_sub((s & WAITERS) - queued, Ordering::Relaxed);
-            }
-            self.lock.unlock();
+            other => Err(other.into()),
         }
     }
 }
 
-/// Waits for a collection of goroutines: add before they start, `done` at their ends, `wait` for all. Shared by reference;
-/// usable from goroutines and plain threads together.
-///
-/// ```
-/// use std::sync::{atomic::{AtomicU32, Ordering}, Arc};
-/// let n = zokor::run(|| {
-///     let wg = Arc::new(zokor::WaitGroup::new());
-///     let n = Arc::new(AtomicU32::new(0));
-///     for _ in 0..10 {
-///         let n = n.clone();
-///         wg.go(move || { n.fetch_add(1, Ordering::Relaxed); });
-///     }
-///     wg.wait();
-///     n.load(Ordering::Relaxed)
-/// });
-/// assert_eq!(n, 10);
-/// ```
-#[derive(Default)]
-pub struct WaitGroup {
-    raw: RawWaitGroup,
-}
-
-impl std::fmt::Debug for WaitGroup {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WaitGroup").field("count", &self.raw.count()).finish_non_exhaustive()
-    }
-}
-
-impl WaitGroup {
-    /// Counter 0.
-    pub const fn new() -> WaitGroup {
-        WaitGroup { raw: RawWaitGroup::new() }
-    }
-
-    /// Adds to the counter; negative numbers take away. Add before the goroutine starts, not inside it.
-    ///
-    /// # Panics
-    /// `negative WaitGroup counter` if it would become negative (WG-02).
-    pub fn add(&self, delta: i64) {
-        assert!(self.raw.add(delta).is_ok(), "negative WaitGroup counter");
-    }
-
-    /// Takes one from the counter.
-    ///
-    /// # Panics
-    /// As [`add`](WaitGroup::add).
-    pub fn done(&self) {
-        self.add(-1);
-    }
-
-    /// Waits until the counter is zero. Returns at once if it is.
-    /// Not cancelable; [`wait_until`](WaitGroup::wait_until) is.
-    pub fn wait(&self) {
-        let ended = sched::shielded(|| self.raw.wait(FOREVER));
-        debug_assert!(ended.is_ok(), "a shielded wait without deadline ends in one way only");
-    }
-
-    /// As [`wait`](WaitGroup::wait), until `deadline` at most. False if it passed first.
-    pub fn wait_until(&self, deadline: std::time::Instant) -> bool {
-        self.raw.wait(crate::clock::deadline(deadline)).is_ok()
-    }
-
-    /// The counter. A snapshot.
-    pub fn count(&self) -> u64 {
-        self.raw.count()
-    }
-
-    /// Adds one, starts `f` in a goroutine, and takes one when it has ended, also by `goexit`. A panic of `f` is not contained: it
-    /// follows the panic policy of the runtime, and where that lets the rest go on, takes one after its report (WG-07).
-    ///
-    /// # Panics
-    /// As [`go`](fn@crate::go).
-    #[track_caller]
-    pub fn go<F>(self: &std::sync::Arc<Self>, f: F)
-    where
-        F: FnOnce() + Send + 'static,
-    {
-        self.add(1);
-        let wg = self.clone();
-        drop(crate::go(move || {
-            crate::panic::body_reported(f);
-            wg.done();
-        }));
-    }
-}
+#[cfg(all(test, loom))]
+mod tests;

@@ -7,17 +7,17 @@
 //!
 //! # State
 //!
-//! `state`: 0 free, 1 locked. `waiters`: how many threads are in the sleeping part of `lock`.
+//! `state`: 0 free, 1 locked. How many threads are in the sleeping part of `lock` is counted in `sleepers.rs`, outside the lock.
 //!
 //! # Protocol
 //!
 //! ```text
 //! unlock                               lock, sleeping part
-//!   U1  state = 0        (Release)       S1  waiters += 1
+//!   U1  state = 0        (Release)       S1  sleepers += 1
 //!   U2  light fence                      S2  heavy fence
-//!   U3  if waiters != 0: wake one        S3  until state 0 → 1 succeeds (Acquire):
+//!   U3  if sleepers != 0: wake one       S3  until state 0 → 1 succeeds (Acquire):
 //!                                        S4      sleep while state is 1
-//!                                        S5  waiters -= 1
+//!                                        S5  sleepers -= 1
 //! ```
 //!
 //! # Invariants
@@ -25,31 +25,32 @@
 //! - **K1** Only the thread that changed `state` from 0 to 1 unlocks; between the two it alone is in
 //!   the critical section.
 //! - **K2** While a thread is between S2 and S5, the unlock of any lock that S3 or S4 can find taken
-//!   does its U3 with `waiters != 0`, so a sleeper is always woken. Proof sketch: the fences of U2 and
+//!   does its U3 with `sleepers != 0`, so a sleeper is always woken. Proof sketch: the fences of U2 and
 //!   S2 are a Dekker pair. Either U3 sees S1 — then it wakes — or S3 sees U1, that is, a value of
 //!   `state` at or after U1 in its modification order. So if S3 finds `state` locked, it was locked
 //!   by a holder whose unlock had not passed its fence before S2, and U3 of that one sees S1. The
 //!   kernel compares `state` with 1 under the lock that a wake takes as well, so a U1 between S3 and
 //!   S4 keeps the thread from sleeping, and a wake after it finds the thread asleep.
 //! - **K3** A wake is not lost on the way either: one that was woken and finds `state` taken again
-//!   sleeps again, and K2 holds for the lock that overtook it; those still asleep count in `waiters`,
+//!   sleeps again, and K2 holds for the lock that overtook it; those still asleep count as `sleepers`,
 //!   so the unlock of whoever got the lock wakes the next.
-//!
-//! Unlock touches the lock after it has given it away (U3). The object around it has to stay
-//! allocated until `unlock` returns: callers hold a reference of their own.
+//! - **K4** U1 is the last access of `unlock` to the lock: U3 looks elsewhere, and a wake uses the address only. So whoever takes the
+//!   lock next may free the object around it at once. A wake for an address that is something else by then ends
+//!   nobody's wait: whoever sleeps at a futex looks again.
 //!
 //! A rejected alternative is the usual three-state futex lock, where the sleeper marks `state` and
 //! unlock swaps: its unlock is a read-modify-write too, which doubles the cost of the uncontended
 //! pair. It would not wake in vain when the first waiter is already on its way; with sections this
-//! short that hardly occurs.
+//! short that hardly occurs. Another is a count of waiters beside `state`, which U3 would read after it has given the lock away:
+//! then nobody may free the object before `unlock` has returned, which its users cannot know.
 //!
 //! # Orderings
 //!
 //! U1 is Release and S3 (as the fast path) Acquire: what was done in one critical section happens
-//! before the next. `waiters` is Relaxed, since the fences order it. The pair of fences is explained
+//! before the next. The counts are Relaxed, since the fences order them. The pair of fences is explained
 //! in `fence.rs`.
 
-use super::{futex_wait, futex_wake, heavy_fence, light_fence};
+use super::{futex_wait, futex_wake_addr, heavy_fence, light_fence, sleepers};
 use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, SPINS};
 use crate::rank::{self, Rank};
 
@@ -58,7 +59,7 @@ use crate::rank::{self, Rank};
 #[repr(C)]
 pub(crate) struct RawLock {
     state: AtomicU32,
-    waiters: AtomicU32,
+    spare: u32,
 }
 
 impl Default for RawLock {
@@ -71,7 +72,7 @@ impl RawLock {
     const_new! {
         /// A free lock. All zeros.
         pub(crate) const fn new() -> RawLock {
-            RawLock { state: AtomicU32::new(0), waiters: AtomicU32::new(0) }
+            RawLock { state: AtomicU32::new(0), spare: 0 }
         }
     }
 
@@ -118,28 +119,21 @@ impl RawLock {
         }
     }
 
-    /// Gives the lock back.
+    /// Gives the lock back. It may be gone before this returns (K4).
     ///
     /// # Safety
     ///
-    /// The calling thread holds the lock, and the lock stays allocated until the call returns.
+    /// The calling thread holds the lock.
     #[inline(always)]
     pub(crate) unsafe fn unlock(&self) {
-        rank::release(Rank::Chan, self.addr());
-        // Release pairs with the Acquire in `try_acquire`: the next holder sees what we did.
+        let addr = self.addr();
+        rank::release(Rank::Chan, addr);
+        // Release pairs with the Acquire in `try_acquire`: the next holder sees what we did. U1: nothing of self is used below.
         self.state.store(0, Ordering::Release);
         light_fence();
-        // Relaxed: ordered after the store by the fence, U2 of the protocol.
-        if self.waiters.load(Ordering::Relaxed) != 0 {
-            self.wake();
+        if sleepers::any() {
+            wake(addr);
         }
-    }
-
-    /// Wakes one of the sleepers.
-    #[cold]
-    #[inline(never)]
-    fn wake(&self) {
-        futex_wake(&self.state, 1);
     }
 
     /// Looks a few times more, then sleeps.
@@ -153,14 +147,22 @@ impl RawLock {
             }
             spin_loop();
         }
-        // Relaxed: ordered before the look at `state` by the fence, S2 of the protocol.
-        self.waiters.fetch_add(1, Ordering::Relaxed);
+        sleepers::enter(self.addr()); // ordered before the look at `state` by the fence, S2
         heavy_fence();
         while !self.try_acquire() {
             futex_wait(&self.state, 1, i64::MAX);
         }
-        // Relaxed: a late unlock that still sees us wakes in vain, no more.
-        self.waiters.fetch_sub(1, Ordering::Relaxed);
+        sleepers::leave(self.addr()); // a late unlock that still sees us wakes in vain, no more
+    }
+}
+
+/// Wakes one of those who sleep at the lock that is, or was, at `addr`.
+#[cold]
+#[inline(never)]
+fn wake(addr: usize) {
+    const { assert!(core::mem::offset_of!(RawLock, state) == 0) };
+    if sleepers::any_at(addr) {
+        futex_wake_addr(core::ptr::without_provenance(addr), 1);
     }
 }
 

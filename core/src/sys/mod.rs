@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `mutex.rs` | [`Mutex`]: data behind a lock with a rank |
 //! | `lock.rs` | [`RawLock`]: the eight-byte lock in every channel |
+//! | `sleepers.rs` | who sleeps at a `RawLock`, counted outside of it |
 //! | `fence.rs` | [`light_fence`] and [`heavy_fence`]: the two sides of an asymmetric barrier |
 //! | `unix.rs` | what POSIX systems share: clock, mappings, threads, writing to a descriptor |
 //! | `pages.rs` | many ranges of pages in one call, what is in memory |
@@ -20,6 +21,7 @@ pub(crate) mod faults;
 mod fence;
 mod lock;
 mod mutex;
+mod sleepers;
 
 #[cfg(all(target_os = "linux", not(loom)))]
 mod cgroup;
