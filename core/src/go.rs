@@ -146,10 +146,22 @@ impl Builder {
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
-        if self.mobility == Mobility::Migrating {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a migrating goroutine needs go_migrating"));
+        self.pinned()?.start(PINNED, f, Location::caller())
+    }
+
+    /// Refuses what safe code must not ask for.
+    pub(crate) fn pinned(self) -> io::Result<Builder> {
+        match self.mobility {
+            Mobility::Pinned => Ok(self),
+            Mobility::Migrating => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "a migrating goroutine needs go_migrating"))
+            }
         }
-        self.start(PINNED, f, Location::caller())
+    }
+
+    /// The context that was asked for.
+    pub(crate) fn own_context(&self) -> Option<&Context> {
+        Some(&self.context).filter(|c| c.ctx().is_some())
     }
 
     /// Starts `f` as a migrating goroutine.

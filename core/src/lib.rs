@@ -111,6 +111,7 @@ mod face {
     pub use crate::sched::blocking::blocking;
     pub use crate::sched::{goid, yield_now};
     pub use crate::scope::{scope, Scope, ScopedJoinHandle};
+    pub use crate::scope::{try_scope, try_scope_until, Failure, ScopeError, TryHandle, TryScope};
     pub use crate::sync::WaitGroup;
 }
 #[cfg(not(loom))]
