@@ -38,7 +38,7 @@ try "documentation of the inside" doc --features faults --document-private-items
 msrv=$(sed -n 's/^rust-version *= *"\(.*\)"/\1/p' Cargo.toml)
 msrv_home="" msrv_toolchain=""
 for home in "${RUSTUP_HOME:-$HOME/.rustup}" "$CARGO_TARGET_DIR/rustup"; do
-    found=$(have rustup && RUSTUP_HOME=$home rustup toolchain list 2>/dev/null | sed -n "s/^\($msrv[^ ]*\).*/\1/p" | head -n 1) || true
+    found=$(have rustup && RUSTUP_HOME=$home rustup toolchain list 2>/dev/null | sed -n "s/^\(${msrv}[^ ]*\).*/\1/p" | head -n 1) || true
     [ -z "$found" ] || msrv_home=$home msrv_toolchain=$found
 done
 with_msrv() { RUSTUP_HOME=$msrv_home CARGO_TARGET_DIR="$CARGO_TARGET_DIR/msrv" cargo "+$msrv_toolchain" check -p zokor -p zokor-capi; }

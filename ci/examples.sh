@@ -58,7 +58,7 @@ trap 'chmod -R u+rwX "$odd"' EXIT
 # Root may read everything: then the unreadable entries are readable for all alike.
 reference() {
     find -H "$@" -type f -exec sh -c 'for f; do cat -- "$f"; echo; done' sh {} + 2>/dev/null |
-        LC_ALL=C tr -cs 'A-Za-z' '\n' | LC_ALL=C tr 'A-Z' 'a-z' | LC_ALL=C sort | LC_ALL=C uniq -c |
+        LC_ALL=C tr -cs 'A-Za-z' '\n' | LC_ALL=C tr '[:upper:]' '[:lower:]' | LC_ALL=C sort | LC_ALL=C uniq -c |
         sed '/^ *[0-9]* $/d' | LC_ALL=C sort -k1,1nr -k2,2
 }
 

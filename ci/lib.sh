@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shared by the scripts in ci/; sourced, not run. Leaves the shell in the root of the tree.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -116,4 +116,8 @@ while read -r name seconds peak status; do
     printf '%-14s %10s %12s%s\n' "$name" "$seconds" "$peak" "$([ "$status" -le 1 ] || echo "  FAILED ($status)")"
 done <"$work/table"
 printf '\nran %d s after the build\n' $((SECONDS - started))
-[ "$failed" -eq 0 ] && echo "all agree" || { echo "something is wrong, see above" >&2; exit 1; }
+if [ "$failed" -ne 0 ]; then
+    echo "something is wrong, see above" >&2
+    exit 1
+fi
+echo "all agree"

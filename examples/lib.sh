@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Builds the examples and names their programs; sourced by demo.sh and ci/examples.sh, which source ci/lib.sh before.
 
 examples_out=$CARGO_TARGET_DIR/examples
@@ -17,13 +18,19 @@ fi
 build_examples() {
     cargo build --release -p zokor --examples
     cargo build --release -p zokor-capi -p zokor-python
-    make --no-print-directory -C examples $(printf '%s\n' "${languages[@]}" | grep '^c') BUILD="$CARGO_TARGET_DIR/release" OUT="$examples_out"
+    local c_family language
+    c_family=()
+    for language in "${languages[@]}"; do
+        case $language in c*) c_family+=("$language") ;; esac
+    done
+    make --no-print-directory -C examples "${c_family[@]}" BUILD="$CARGO_TARGET_DIR/release" OUT="$examples_out"
     mkdir -p "$examples_out/python/zokor"
     cp python/zokor/*.py "$examples_out/python/zokor/"
     cp "$CARGO_TARGET_DIR/release/lib_zokor.so" "$examples_out/python/zokor/_zokor.abi3.so"
 }
 
 # example LANGUAGE NAME: sets `program` to the command that runs it.
+# shellcheck disable=SC2034 # for whoever sources this
 example() {
     case $1 in
     rust) program=("$CARGO_TARGET_DIR/release/examples/$2") ;;
