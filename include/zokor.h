@@ -530,6 +530,13 @@ ZK_API int zk_group_wait(zk_group *g);
 /* The same with a deadline: ZK_ETIMEDOUT or ZK_EAGAIN when members are left. [any] */
 ZK_API int zk_group_wait_until(zk_group *g, zk_time deadline);
 
+/* All non-zero results so far, in the order in which the members ended: copies the first n to
+ * results (NULL: none). Returns how many there are. [any]
+ * A member whose function panicked, where zk_config.on_panic let the rest go on, counts as
+ * ZK_EPANIC; one that called zk_goexit as 0. Complete once wait has returned a member's result
+ * or 0. */
+ZK_API size_t zk_group_errors(zk_group *g, int *results, size_t n);
+
 /* Cancels the group's context, waits for its members whatever the caller is bound to, and gives
  * the group back. [any] */
 ZK_API void zk_group_unref(zk_group *g);

@@ -21,6 +21,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace zokor {
 
@@ -342,6 +343,85 @@ template <class F> void go(const context &ctx, F &&f) {
   check(zk_go_with(&o, &detail::call<D>, p.get()));
   (void)p.release();
 }
+
+// Goroutines that end together. They may borrow from the scope of the group: its destructor cancels and waits. The first exception
+// of a member ends the group's context, to which all are bound: the blocking calls of the others throw ZK_ECANCELED, and a
+// member that lets that through ends quietly. wait() throws the first exception, errors() has all of them.
+class group {
+  zk_group *g_;
+  mutex m_;
+  std::vector<std::exception_ptr> thrown_;
+
+  template <class F> struct member {
+    group *of;
+    F f;
+    int run() {
+      std::exception_ptr thrown;
+      int code = ZK_EPANIC;
+      try { f(); return 0; }
+      catch (const detail::goexit &) { return 0; }
+      catch (const error &e) { thrown = std::current_exception(); code = e.code; }
+      catch (...) { thrown = std::current_exception(); }
+      bool quiet = (code == ZK_ECANCELED || code == ZK_ETIMEDOUT) && zk_ctx_err(zk_group_ctx(of->g_)) != 0;
+      if (!quiet) of->note(std::move(thrown));
+      return code;
+    }
+  };
+  void note(std::exception_ptr e) {
+    m_.lock();
+    thrown_.push_back(std::move(e));
+    m_.unlock();
+  }
+  template <class F> void start(F &&f) {
+    using M = member<std::decay_t<F>>;
+    std::unique_ptr<M> p(new M{this, std::forward<F>(f)});
+    check(zk_group_go(g_, [](void *m) { return std::unique_ptr<M>(static_cast<M *>(m))->run(); }, p.get()));
+    (void)p.release();
+  }
+  bool finish(int rc) {
+    m_.lock();
+    std::exception_ptr first = thrown_.empty() ? nullptr : thrown_.front();
+    m_.unlock();
+    if (first) std::rethrow_exception(first);
+    return check(rc), true;
+  }
+public:
+  explicit group(uint32_t limit = 0) : g_(zk_group_new(nullptr, limit)) { if (!g_) throw std::bad_alloc(); }
+  explicit group(const context &parent, uint32_t limit = 0) : g_(zk_group_new(parent.get(), limit)) {
+    if (!g_) throw std::bad_alloc();
+  }
+  group(const group &) = delete;
+  group &operator=(const group &) = delete;
+  ~group() { zk_group_unref(g_); }
+  zk_ctx *ctx() const { return zk_group_ctx(g_); }   // borrowed
+  void cancel() const { zk_ctx_cancel(ctx(), 0); }
+
+  // Waits while the group is at its limit. The result of f, if it has one, is in what this returns once the group has waited; empty
+  // when f threw.
+  template <class F> auto go(F &&f) {
+    using R = std::invoke_result_t<std::decay_t<F> &>;
+    if constexpr (std::is_void_v<R>) {
+      start(std::forward<F>(f));
+    } else {
+      auto result = std::make_shared<std::optional<R>>();
+      start([result, f = std::decay_t<F>(std::forward<F>(f))]() mutable { result->emplace(f()); });
+      return std::shared_ptr<const std::optional<R>>(std::move(result));
+    }
+  }
+  void wait() { finish(zk_group_wait(g_)); }
+  bool wait(deadline d) {                // false: members are left at the deadline
+    int rc = zk_group_wait_until(g_, d.at);
+    bool late = rc == ZK_EAGAIN || rc == ZK_ETIMEDOUT;
+    if (late && zk_group_wait_until(g_, ZK_NOWAIT) == ZK_EAGAIN) return false;
+    return finish(rc);
+  }
+  std::vector<std::exception_ptr> errors() {   // so far, in order of time
+    m_.lock();
+    auto all = thrown_;
+    m_.unlock();
+    return all;
+  }
+};
 
 // A timer that ticks on a channel; it stops when the object goes.
 class timer {

@@ -49,9 +49,13 @@ struct Member {
     group: Arc<RawGroup>,
     f: unsafe extern "C-unwind" fn(*mut c_void) -> c_int,
     arg: *mut c_void,
-    /// Written by the member before its last act, which reads it.
+    /// Written by the member before its last act, which reads it: what `f` returned. Until then what counts if it does not return.
     result: AtomicI32,
 }
+
+/// The result of a member whose function does not return: by a panic that the hook let pass, unless it is by zk_goexit. A
+/// function that returns this number has failed as well.
+const PANICKED: c_int = -5011;
 
 unsafe extern "C-unwind" fn member_main(member: *mut c_void) {
     // SAFETY: `zk_group_go_until` passes a `Member`, which `member_exit` frees after this has ended.
@@ -65,7 +69,10 @@ unsafe extern "C-unwind" fn member_main(member: *mut c_void) {
 unsafe extern "C-unwind" fn member_exit(member: *mut c_void) {
     // SAFETY: the box that `zk_group_go_until` gave up; nobody uses it after this.
     let member = unsafe { Box::from_raw(member.cast::<Member>()) };
-    let result = member.result.load(Ordering::Relaxed);
+    let result = match member.result.load(Ordering::Relaxed) {
+        PANICKED if raw::exiting() => 0,
+        result => result,
+    };
     member.group.leave((result != 0).then_some(Cause::Code(result)));
 }
 
@@ -97,14 +104,15 @@ pub unsafe extern "C" fn zk_group_go_until(
     if let Err(e) = group.enter(deadline) {
         return code(e);
     }
-    let member = Box::new(Member { group: Arc::clone(&group), f, arg, result: AtomicI32::new(0) });
+    let member = Box::new(Member { group: Arc::clone(&group), f, arg, result: AtomicI32::new(PANICKED) });
     let member = Box::into_raw(member).cast();
     let opts = GoOpts { on_exit: Some(member_exit), ctx: Some(group.ctx()), ..go::plain() };
     // SAFETY: the two functions are made for this pointer.
     let rc = unsafe { go::start(&opts, member_main, member) };
     if rc < 0 {
         // SAFETY: no goroutine has it: the box and the place are still ours.
-        unsafe { member_exit(member) };
+        let member = unsafe { Box::from_raw(member.cast::<Member>()) };
+        member.group.leave(None);
     }
     rc
 }
@@ -134,6 +142,29 @@ pub unsafe extern "C" fn zk_group_wait_until(g: *mut zk_group, deadline: zk_time
     }
 }
 
+/// All non-zero results so far, in the order in which the members ended: copies the first n to results (NULL: none). Returns
+/// how many there are. `[any]`
+///
+/// A member whose function panicked, where zk_config.on_panic let the rest go on, counts as ZK_EPANIC; one that called
+/// zk_goexit as 0. Complete once wait has returned a member's result or 0.
+///
+/// # Safety
+/// H1; `results` is null or has room for `n` numbers.
+#[no_mangle]
+pub unsafe extern "C" fn zk_group_errors(g: *mut zk_group, results: *mut c_int, n: usize) -> usize {
+    // SAFETY: H1.
+    let Some(group) = (unsafe { handle::borrow(g) }) else { return 0 };
+    group.failures(|all| {
+        if !results.is_null() {
+            for (i, cause) in all.iter().take(n).enumerate() {
+                // SAFETY: the caller's word.
+                unsafe { results.add(i).write(ctx::number(cause, End::Canceled)) };
+            }
+        }
+        all.len()
+    })
+}
+
 /// Cancels the group's context, waits for its members whatever the caller is bound to, and gives the group back. `[any]`
 ///
 /// # Safety
@@ -143,10 +174,7 @@ pub unsafe extern "C" fn zk_group_unref(g: *mut zk_group) {
     // SAFETY: H1.
     if let Some(group) = unsafe { handle::borrow(g) } {
         group.ctx().cancel(Cause::None);
-        let bound = raw::rebind(None);
-        // Only a shutdown can end this wait early, and then no member runs any more.
-        let _ = group.wait(raw::FOREVER);
-        raw::rebind(bound);
+        group.wait_forever();
     }
     // SAFETY: H1 and the caller's word.
     unsafe { handle::release(g) };

@@ -388,6 +388,52 @@ static void a_parent_ends_the_group(void) {
   zk_chan_unref(waits.c);
 }
 
+static void e05_all_results_are_kept(void) {
+  work w[6] = { { NULL, 0, 0, 0 }, { NULL, -7, 0, 0 }, { NULL, 0, 0, 0 }, { NULL, 8, 0, 0 }, { NULL, -9, 0, 0 }, { NULL, 0, 0, 0 } };
+  zk_group *g = zk_group_new(NULL, 1); /* one after the other */
+  int all[4] = { 0, 0, 0, 1 };
+  EQ(zk_group_errors(g, all, 4), 0);
+  EQ(zk_group_errors(NULL, all, 4), 0);
+  for (int i = 0; i < 6; i++) OK(zk_group_go(g, give, &w[i]));
+  EQ(zk_group_wait(g), -7);
+  EQ(zk_group_errors(g, NULL, 0), 3);
+  EQ(zk_group_errors(g, all, 2), 3);
+  CHECK(all[0] == -7 && all[1] == 8 && all[2] == 0);
+  EQ(zk_group_errors(g, all, 4), 3);
+  CHECK(all[2] == -9 && all[3] == 1);
+  zk_group_unref(g);
+}
+
+static void no_message(uint64_t goid, const char *msg, void *user) { (void)goid, (void)msg, (void)user; }
+static int panics(void *arg) {
+  zk_panic((const char *)arg);
+  return 0;
+}
+static int exits(void *arg) {
+  (void)arg;
+  zk_goexit();
+  return 0;
+}
+static void a_panic_in_a_group(void) {
+  zk_config c = ZK_CONFIG_INIT;
+  c.on_panic = no_message;
+  OK(zk_init(&c));
+  work waits = { zt_ints(0), 0, 0, 0 };
+  zk_group *g = zk_group_new(NULL, 0);
+  OK(zk_group_go(g, exits, NULL));
+  OK(zk_group_go(g, wait_for_it, &waits));
+  PARKED(1, "", "chan receive");
+  EQ(zk_ctx_err(zk_group_ctx(g)), 0);
+  OK(zk_group_go(g, panics, (void *)"in a group"));
+  EQ(zk_group_wait(g), ZK_EPANIC);
+  int all[3] = { 0, 0, 0 };
+  EQ(zk_group_errors(g, all, 3), 2);
+  CHECK(all[0] == ZK_EPANIC && all[1] == ZK_ECANCELED);
+  zk_group_unref(g);
+  zk_chan_unref(waits.c);
+}
+static void e02_a_panic_cancels_the_others(void) { CHILD_EXITS(a_panic_in_a_group, 0); }
+
 static const zt_test tests[] = {
   BOTH(no_context_is_an_error),
   BOTH(x02_x04_cancel_reaches_everything_below),
@@ -408,5 +454,8 @@ static const zt_test tests[] = {
   BOTH(a_member_that_exits_counts_as_done),
   BOTH(unref_cancels_and_waits),
   BOTH(a_parent_ends_the_group),
+  BOTH(e05_all_results_are_kept),
+  ONCE(e02_a_panic_cancels_the_others),
+  CHILD(a_panic_in_a_group),
 };
 MAIN(tests)

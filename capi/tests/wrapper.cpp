@@ -279,6 +279,69 @@ static void wait_groups_wait() {
   CHECK(wg.wait(20s));
 }
 
+static void e01_e02_a_group_cancels_and_collects() {
+  chan<int> never;
+  std::vector<int> lent(8, 1);
+  zokor::group g;
+  auto sum = g.go([&] {
+    int n = 0;
+    for (int v : lent) n += v;
+    return n;
+  });
+  std::atomic<int> came_back{0};
+  for (int i = 0; i < 3; i++)
+    g.go([&] {
+      struct leaves { std::atomic<int> &n; ~leaves() { n++; } } here{came_back};
+      never.recv();
+    });
+  auto nothing = g.go([&]() -> int { throw std::runtime_error("first"); });
+  bool thrown = false;
+  try { g.wait(); } catch (const std::runtime_error &e) { thrown = std::string(e.what()) == "first"; }
+  CHECK(thrown);
+  EQ(came_back, 3);
+  EQ(sum->value(), 8);
+  CHECK(!nothing->has_value());
+  EQ(g.errors().size(), 1u);
+  CHECK(zk_ctx_err(g.ctx()) != 0);
+}
+
+static void e05_a_group_keeps_all_exceptions() {
+  zokor::group g(1); // one after the other
+  for (int i = 0; i < 5; i++) g.go([i] { if (i % 2 == 0) throw i; });
+  int first = -1;
+  try { g.wait(); } catch (int i) { first = i; }
+  EQ(first, 0);
+  EQ(g.errors().size(), 3u);
+  int seen = 0;
+  for (auto &e : g.errors()) try { std::rethrow_exception(e); } catch (int i) { seen = seen * 10 + i; }
+  EQ(seen, 24);
+}
+
+static void a_group_ends_with_its_object_parent_or_deadline() {
+  chan<int> never;
+  std::atomic<int> ended{0};
+  auto waits = [&] {
+    struct leaves { std::atomic<int> &n; ~leaves() { n++; } } here{ended};
+    never.recv();
+  };
+  {
+    zokor::group g;
+    for (int i = 0; i < 4; i++) g.go(waits);
+    CHECK(!g.wait(std::chrono::milliseconds(1)));
+    CHECK(!g.wait(zokor::nowait));
+  }
+  EQ(ended, 4);
+  zokor::context parent;
+  zokor::group g(parent);
+  g.go(waits);
+  parent.cancel();
+  int code = 0;
+  try { g.wait(); } catch (const zokor::error &e) { code = e.code; }
+  EQ(code, ZK_ECANCELED);
+  EQ(ended, 5);
+  CHECK(g.errors().empty());
+}
+
 static void durations_saturate() {
   EQ(zokor::deadline(std::chrono::hours::max()).at, ZK_FOREVER);
   CHECK(zokor::deadline(std::chrono::hours::min()).at < zk_now());
@@ -367,6 +430,9 @@ static const zt_test tests[] = {
   BOTH(locks_lock),
   BOTH(a_context_ends_goroutines_and_their_frames),
   BOTH(wait_groups_wait),
+  BOTH(e01_e02_a_group_cancels_and_collects),
+  BOTH(e05_a_group_keeps_all_exceptions),
+  BOTH(a_group_ends_with_its_object_parent_or_deadline),
   BOTH(durations_saturate),
   BOTH(timers_tick),
   BOTH(results_and_exceptions_come_back),

@@ -323,6 +323,11 @@ pub fn rebind(to: Option<Arc<Ctx>>) -> Option<Arc<Ctx>> {
     old.and_then(|b| b.as_any().downcast::<Ctx>().ok())
 }
 
+/// Whether the running goroutine is ending by `goexit`.
+pub fn exiting() -> bool {
+    sched::running_has(crate::goroutine::EXITING)
+}
+
 /// Whether the caller is a goroutine.
 pub fn on_goroutine() -> bool {
     !sched::running().is_null()

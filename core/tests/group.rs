@@ -238,6 +238,81 @@ fn e05_all_errors_are_kept() {
     });
 }
 
+/// Extended: results are collected, in the order of the starts.
+#[test]
+fn e05_results_are_collected() {
+    check(|| {
+        let g = Group::<Failed, String>::collecting();
+        g.set_limit(Some(3));
+        let (gate, opened) = bounded::<()>(0);
+        g.go(move || {
+            let _ = opened.recv();
+            Ok("late".to_owned())
+        });
+        for i in 1..20 {
+            g.go(move || {
+                if i % 3 == 0 {
+                    zokor::yield_now();
+                }
+                Ok(i.to_string())
+            });
+        }
+        drop(gate);
+        let all = g.wait_results().unwrap();
+        assert_eq!(all[0], "late", "it was started first");
+        assert_eq!(all[1..], (1..20).map(|i: i32| i.to_string()).collect::<Vec<_>>());
+        assert!(g.results().is_empty(), "they were taken");
+
+        let g = Group::<Failed, usize>::collecting();
+        g.set_limit(Some(1));
+        for i in 0..6 {
+            g.go(move || if i == 3 { Err(Failed(i)) } else { Ok(i) });
+        }
+        assert_eq!(g.wait_results(), Err(Arc::new(Failed(3))));
+        assert_eq!(g.results(), [0, 1, 2, 4, 5], "those of the others are there all the same");
+    });
+}
+
+#[test]
+fn e04_a_launch_may_have_a_deadline() {
+    check(|| {
+        let g = Group::<Failed>::new();
+        g.set_limit(Some(1));
+        let (gate, opened) = bounded::<()>(0);
+        g.go(move || {
+            let _ = opened.recv();
+            Ok(())
+        });
+        let until = Instant::now() + Duration::from_millis(5);
+        let late = g.go_until(until, || unreachable!("there was no place"));
+        assert_eq!(late, Err(zokor::sync::WaitError::TimedOut));
+        assert!(Instant::now() >= until);
+        drop(gate);
+        assert_eq!(g.go_until(soon(), || Ok(())), Ok(()));
+        assert_eq!(g.wait(), Ok(()));
+    });
+}
+
+#[test]
+fn x02_a_wait_ends_the_group_with_its_callers_context() {
+    check(|| {
+        let (own, cancel) = with_cancel(&Context::background());
+        let (_tx, rx) = bounded::<()>(0);
+        let h = Builder::new()
+            .context(&own)
+            .go(move || {
+                let g = Group::<Failed>::with_context(&Context::background());
+                g.go(move || rx.recv().map_err(|_| Failed(1)));
+                let until = g.wait_until(soon());
+                (until, g.wait())
+            })
+            .unwrap();
+        until_parked(&h, "group");
+        cancel.cancel();
+        assert_eq!(h.join().unwrap(), (None, Err(Arc::new(Failed(1)))));
+    });
+}
+
 #[test]
 fn a_member_that_exits_has_no_error_and_gives_its_place_back() {
     check(|| {
@@ -280,9 +355,14 @@ fn reported_and_released() {
         wg.wait();
         let g = Group::<Failed>::new();
         g.set_limit(Some(1));
+        let (_tx, rx) = bounded::<()>(0);
         g.go(|| panic!("two"));
-        g.go(|| Ok(()));
-        assert_eq!(g.wait(), Ok(()));
+        g.go(move || {
+            assert!(rx.recv().is_err(), "a panic cancels like an error");
+            Ok(())
+        });
+        assert_eq!((g.wait(), g.panicked()), (Ok(()), 1));
+        assert_eq!(g.context().cause().unwrap().to_string(), "a member of the group panicked");
         println!("both came back");
     });
 }

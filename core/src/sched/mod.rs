@@ -28,7 +28,7 @@ use crate::arch;
 use crate::cell::{AtomicU64, Ordering};
 use crate::goroutine::{Reason, State, EXCLUSIVE, G};
 use crate::inject::Injector;
-pub use waiting::{bound_end, is_cancelable, me, node_of, shielded, sleep_to, wait};
+pub use waiting::{bound_end, is_cancelable, me, node_of, sleep_to, wait};
 
 pub(crate) use crate::timers;
 use crate::wait::{Kind, ThreadWaiter, Waiter};

@@ -103,34 +103,6 @@ unsafe fn ended_by_context(wt: *const Waiter, g: *mut G) -> bool {
     unsafe { (*g).bound_end().is_some_and(|o| (*wt).try_claim(o)) }
 }
 
-/// Runs `f`, whose waits are not ended from outside: for what has to be waited for whatever happens.
-pub fn shielded<R>(f: impl FnOnce() -> R) -> R {
-    struct Restore(u8);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            let g = running();
-            if !g.is_null() {
-                // SAFETY: the running goroutine's own flags.
-                unsafe { (*g).set_flags(self.0) };
-            }
-        }
-    }
-    let g = running();
-    let mut kept = Restore(0);
-    if !g.is_null() {
-        // SAFETY: as above.
-        unsafe {
-            for flag in [BOUND, CANCELABLE] {
-                kept.0 |= if (*g).has(flag) { flag } else { 0 };
-            }
-            (*g).clear_flags(kept.0);
-        }
-    }
-    let r = f();
-    drop(kept);
-    r
-}
-
 /// How the context of the running goroutine has ended, if it is bound to one that has.
 #[inline(always)]
 pub fn bound_end() -> Option<Outcome> {

@@ -191,11 +191,19 @@ impl RawWaitGroup {
     /// # Errors
     /// `TimedOut`, `Cancelled`, `Interrupted`; `WouldBlock` with `NOWAIT`.
     pub fn wait(&self, deadline: i64) -> Result<(), Error> {
+        self.wait_as(Reason::WaitGroup, deadline)
+    }
+
+    /// As [`wait`](RawWaitGroup::wait); `reason` is what dumps show.
+    ///
+    /// # Errors
+    /// As [`wait`](RawWaitGroup::wait).
+    pub fn wait_as(&self, reason: Reason, deadline: i64) -> Result<(), Error> {
         if deadline == NOWAIT {
             return if self.is_over() { Ok(()) } else { Err(Error::WouldBlock) };
         }
         super::may_wait(deadline)?;
-        self.wait_way(Way::until(Reason::WaitGroup, deadline))
+        self.wait_way(Way::until(reason, deadline))
     }
 
     /// As [`wait`](RawWaitGroup::wait) without deadline, and not cancelable; `reason` is what dumps show.
