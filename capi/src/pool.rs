@@ -5,6 +5,7 @@
 use std::ffi::c_void;
 use std::ptr;
 
+use zokor::raw;
 use zokor::sync::Pool;
 
 use crate::handle::{self, zk_pool};
@@ -26,6 +27,7 @@ unsafe impl Send for Idle {}
 impl Drop for Idle {
     fn drop(&mut self) {
         if let Some(drop) = self.drop {
+            raw::happens_after(self.object.cast());
             // SAFETY: the word of `zk_pool_new`'s caller.
             unsafe { drop(self.object, self.user) };
         }
@@ -74,6 +76,7 @@ pub unsafe extern "C-unwind" fn zk_pool_get(p: *mut zk_pool) -> *mut c_void {
     let Some(pool) = (unsafe { handle::borrow(p) }) else { return ptr::null_mut() };
     if let Some(mut idle) = pool.idle.pooled() {
         idle.drop = None; // it is the caller's now
+        raw::happens_after(idle.object.cast()); // HB-10
         return idle.object;
     }
     // SAFETY: the word of `zk_pool_new`'s caller.
@@ -92,6 +95,7 @@ pub unsafe extern "C" fn zk_pool_put(p: *mut zk_pool, obj: *mut c_void) {
     }
     // SAFETY: H1.
     let Some(pool) = (unsafe { handle::borrow(p) }) else { misuse("zk_pool_put: no pool") };
+    raw::happens_before(obj.cast()); // HB-10
     pool.idle.put(Idle { object: obj, drop: pool.drop, user: pool.user });
 }
 

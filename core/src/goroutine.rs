@@ -348,6 +348,14 @@ impl G {
         unsafe { (*self.ext.load(Ordering::Relaxed)).binding.as_ref().and_then(|b| b.ended()) }
     }
 
+    /// Its wait was ended by its context or its host: what the one who ended it did before comes before what it does now (HB-13).
+    #[cold]
+    pub fn look_at_end(&self) {
+        if self.has(BOUND) {
+            let _ = self.bound_end();
+        }
+    }
+
     /// Frees the rare attributes of a finished goroutine.
     pub fn drop_ext(&self) {
         if self.ext.load(Ordering::Relaxed).is_null() {

@@ -257,10 +257,20 @@ impl Ctx {
     #[inline]
     pub fn err(&self) -> Option<End> {
         // Acquire: pairs with the Release in `end`: the closed channels and the cause are visible.
-        match self.err.load(Ordering::Acquire) {
+        let end = match self.err.load(Ordering::Acquire) {
             ENDING => self.err_of_ending(),
             n => End::from_u8(n),
+        };
+        self.seen(end)
+    }
+
+    /// HB-13 for ThreadSanitizer: whoever sees the end comes after it.
+    #[inline(always)]
+    fn seen(&self, end: Option<End>) -> Option<End> {
+        if end.is_some() {
+            crate::sanitize::acquire((&raw const *self.node).cast());
         }
+        end
     }
 
     /// Waits for the end that is under way.
@@ -367,6 +377,7 @@ impl Ctx {
     /// The end itself, under the node's lock; gives the goroutines whose waits it ends.
     fn end_locked(&self, s: &mut State, end: End, cause: Cause) -> Fifo<G> {
         s.cause = cause;
+        crate::sanitize::release((&raw const *self.node).cast());
         // Before the channels are closed; their locks order it for those who see them closed.
         self.err.store(ENDING, Ordering::Relaxed);
         if let Some(c) = &s.done {
@@ -465,7 +476,7 @@ impl Binding for Ctx {
     fn ended(&self) -> Option<Outcome> {
         // Acquire: as in `err`, but without waiting: this is asked under the locks of channels. An end that is under way
         // claims the goroutine that asks, once it has stored itself (see Orderings).
-        End::from_u8(self.err.load(Ordering::Acquire)).map(End::outcome)
+        self.seen(End::from_u8(self.err.load(Ordering::Acquire))).map(End::outcome)
     }
 
     fn bind(&self, g: *mut G) {

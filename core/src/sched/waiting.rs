@@ -90,7 +90,11 @@ pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome 
         if deadline != i64::MAX {
             timers::disarm(&(*g).timer);
         }
-        (*wt).outcome()
+        let outcome = (*wt).outcome();
+        if outcome == Outcome::Cancelled {
+            (*g).look_at_end();
+        }
+        outcome
     }
 }
 
