@@ -6,10 +6,12 @@ use common::*;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use zokor::channel::bounded;
-use zokor::go;
+use zokor::context::{with_cancel, with_value, Context};
 use zokor::sync::singleflight::Group;
-use zokor::sync::{Map, Pool};
+use zokor::sync::{Map, Pool, WaitError};
+use zokor::{go, Builder};
 
 // ---- pool ---------------------------------------------------------------------------------------------
 
@@ -192,7 +194,7 @@ fn sf01_one_call_for_all_who_ask_meanwhile() {
         let others: Vec<_> = (0..5)
             .map(|_| {
                 let (g, c) = (group.clone(), calls.clone());
-                go_parked("once", move || g.call("k", || c.add(100)))
+                go_parked("singleflight", move || g.call("k", || c.add(100)))
             })
             .collect();
         assert_eq!(group.call("other", || 0), (0, false), "another key is in nobody's way");
@@ -220,7 +222,7 @@ fn sf02_forget_lets_the_next_call_run_and_is_not_undone() {
         assert_eq!(first.join().unwrap(), (1, false));
         // The end of the first has not removed the entry of the second.
         let g = group.clone();
-        let third = go_parked("once", move || g.call("k", || 3));
+        let third = go_parked("singleflight", move || g.call("k", || 3));
         go_on2.send(()).unwrap();
         assert_eq!(second.join().unwrap(), (2, true));
         assert_eq!(third.join().unwrap(), (2, true));
@@ -240,7 +242,7 @@ fn sf03_a_panic_reaches_every_caller() {
             })
         });
         let g = group.clone();
-        let other = go_parked("once", move || {
+        let other = go_parked("singleflight", move || {
             let thrown = catch_unwind(AssertUnwindSafe(|| g.call("k", || ()))).unwrap_err();
             thrown.downcast_ref::<String>().cloned()
         });
@@ -265,7 +267,7 @@ fn sf04_goexit_ends_every_caller() {
             unreachable!("the goroutine has ended");
         });
         let g = group.clone();
-        let other = go_parked("once", move || {
+        let other = go_parked("singleflight", move || {
             g.call("k", || ());
             unreachable!("the goroutine has ended");
         });
@@ -273,4 +275,210 @@ fn sf04_goexit_ends_every_caller() {
         assert!(first.join().is_err());
         assert!(other.join().is_err());
     });
+}
+
+#[test]
+fn sf01_a_channel_brings_the_shared_result() {
+    check(|| {
+        let group = Arc::new(Group::new());
+        let calls = Counter::default();
+        let (go_on, wait) = bounded::<()>(0);
+        let c = calls.clone();
+        let first = group.call_chan("k", move || {
+            wait.recv().unwrap();
+            c.add(1)
+        });
+        wait_until(|| count_parked("chan receive") == 1);
+        let second = group.call_chan("k", || unreachable!("one is in flight"));
+        let g = group.clone();
+        let third = go_parked("singleflight", move || g.call("k", || unreachable!("one is in flight")));
+        drop(group.call_chan("k", || unreachable!("one is in flight"))); // wants nothing
+        assert!(first.try_recv().is_err());
+        go_on.send(()).unwrap();
+        assert_eq!((first.recv(), second.recv()), (Ok((1, true)), Ok((1, true))));
+        assert_eq!(third.join().unwrap(), (1, true));
+        assert!(first.recv().is_err(), "one value, and closed");
+        let c = calls.clone();
+        assert_eq!(group.call_chan("k", move || c.add(1)).recv(), Ok((2, false)), "the next one runs again");
+    });
+}
+
+#[test]
+fn sf01_who_gives_up_leaves_the_run_alone() {
+    check(|| {
+        let group = Arc::new(Group::new());
+        let (go_on, wait) = bounded::<()>(0);
+        let until = Instant::now() + Duration::from_millis(5);
+        let late = group.call_until("k", until, move || wait.recv().is_ok());
+        assert_eq!(late, Err(WaitError::TimedOut));
+        assert!(Instant::now() >= until);
+        // The run goes on, for those who come later; also for those who give up in their turn.
+        let (ctx, cancel) = with_cancel(&Context::background());
+        let g = group.clone();
+        let bound = Builder::new().context(&ctx).go(move || {
+            let gave_up = g.call_cancelable("k", || unreachable!("one is in flight"));
+            (gave_up, g.call_cancelable("k", || unreachable!("the context has ended")))
+        });
+        let bound = bound.unwrap();
+        until_parked(&bound, "singleflight");
+        let g = group.clone();
+        let patient = go_parked("singleflight", move || g.call_until("k", soon(), || unreachable!("one is in flight")));
+        cancel.cancel();
+        assert_eq!(bound.join().unwrap(), (Err(WaitError::Cancelled), Err(WaitError::Cancelled)));
+        go_on.send(()).unwrap();
+        assert_eq!(patient.join().unwrap(), Ok((true, true)));
+        assert_eq!(group.call("k", || false), (false, false));
+    });
+}
+
+#[test]
+fn sf01_a_run_is_not_bound_to_the_context_of_the_one_who_asked() {
+    static WHO: zokor::context::Key<&str> = zokor::context::Key::new();
+    check(|| {
+        let group = Arc::new(Group::new());
+        let (ctx, cancel) = with_cancel(&with_value(&Context::background(), &WHO, "ann"));
+        let (go_on, wait) = bounded::<()>(0);
+        let g = group.clone();
+        let asks = Builder::new()
+            .context(&ctx)
+            .go(move || g.call_cancelable("k", move || (wait.recv().is_ok(), Context::current().value(&WHO).copied())));
+        let asks = asks.unwrap();
+        until_parked(&asks, "singleflight");
+        cancel.cancel();
+        assert_eq!(asks.join().unwrap(), Err(WaitError::Cancelled));
+        let later = group.call_chan("k", || unreachable!("one is in flight"));
+        go_on.send(()).unwrap();
+        assert_eq!(later.recv(), Ok(((true, Some("ann")), true)), "it has the values and not the end");
+    });
+}
+
+#[test]
+fn sf02_a_forgotten_run_answers_those_who_share_it() {
+    check(|| {
+        let group = Arc::new(Group::new());
+        let (go_on, wait) = bounded::<()>(0);
+        let first = group.call_chan("k", move || wait.recv().map_or(0, |()| 1));
+        group.forget(&"k");
+        assert_eq!(group.call_until("k", soon(), || 2), Ok((2, false)));
+        go_on.send(()).unwrap();
+        assert_eq!(first.recv(), Ok((1, false)));
+    });
+}
+
+#[test]
+fn sf03_a_panic_reaches_those_who_wait_with_a_deadline() {
+    check(|| {
+        let group = Arc::new(Group::<&str, ()>::new());
+        let (go_on, wait) = bounded::<()>(0);
+        let others: Vec<_> = (0..3)
+            .map(|i| {
+                let (g, wait) = (group.clone(), wait.clone());
+                go_parked("singleflight", move || {
+                    let fail = move || {
+                        wait.recv().unwrap();
+                        std::panic::resume_unwind(Box::new("shared by all"))
+                    };
+                    let thrown = catch_unwind(AssertUnwindSafe(|| {
+                        if i == 0 {
+                            g.call_cancelable("k", fail)
+                        } else {
+                            g.call_until("k", soon(), fail)
+                        }
+                    }));
+                    thrown.unwrap_err().downcast_ref::<String>().cloned()
+                })
+            })
+            .collect();
+        go_on.send(()).unwrap();
+        for h in others {
+            assert_eq!(h.join().unwrap().as_deref(), Some("shared by all"));
+        }
+    });
+}
+
+#[test]
+fn sf04_goexit_closes_the_channels() {
+    check(|| {
+        let group = Arc::new(Group::<&str, ()>::new());
+        let (go_on, wait) = bounded::<()>(0);
+        let rx = group.call_chan("k", move || {
+            wait.recv().unwrap();
+            zokor::goexit()
+        });
+        let g = group.clone();
+        let other = go_parked("singleflight", move || {
+            let _ = g.call_until("k", soon(), || ());
+            unreachable!("the goroutine has ended");
+        });
+        go_on.send(()).unwrap();
+        assert!(rx.recv().is_err());
+        assert!(other.join().unwrap_err().is::<zokor::Goexit>());
+    });
+}
+
+/// A caller runs it, and somebody has left a channel.
+fn panics_with_a_channel() {
+    zokor::run(|| {
+        let group = Arc::new(Group::<&str, ()>::new());
+        let (go_on, wait) = bounded::<()>(0);
+        let g = group.clone();
+        let first = go_parked("chan receive", move || {
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                g.call("k", || {
+                    wait.recv().unwrap();
+                    panic!("nobody listens")
+                })
+            }));
+        });
+        let rx = group.call_chan("k", || ());
+        go_on.send(()).unwrap();
+        let _ = first.join();
+        let _ = rx.recv();
+        let _ = zokor::channel::never::<()>().recv();
+        went_on();
+    });
+}
+
+/// Everybody has given up by the time it panics.
+fn panics_alone() {
+    zokor::init(zokor::Config { panic_policy: zokor::PanicPolicy::Report, ..Default::default() }).unwrap();
+    zokor::run(|| {
+        let group = Group::<&str, ()>::new();
+        let (go_on, wait) = bounded::<()>(0);
+        let until = Instant::now() + Duration::from_millis(1);
+        let late = group.call_until("k", until, move || {
+            wait.recv().unwrap();
+            panic!("everybody has left")
+        });
+        assert_eq!(late, Err(WaitError::TimedOut));
+        go_on.send(()).unwrap();
+        wait_until(|| goroutines() == 1);
+        let rx = group.call_chan("k", || panic!("into a channel"));
+        assert!(rx.recv().is_err());
+        wait_until(|| goroutines() == 1);
+        println!("went on as the policy says");
+    });
+}
+
+#[test]
+#[ignore = "what the children of the other tests run"]
+fn program() {
+    run_program(&[("panics_with_a_channel", panics_with_a_channel), ("panics_alone", panics_alone)]);
+}
+
+#[test]
+fn sf03_a_panic_that_a_channel_cannot_carry_is_not_recoverable() {
+    for _ in 0..5 {
+        outcome_of("panics_with_a_channel", &[])
+            .assert_aborted()
+            .assert_did_not_go_on()
+            .assert_err_has("nobody listens");
+    }
+}
+
+#[test]
+fn sf03_a_panic_is_never_lost() {
+    let end = outcome_of("panics_alone", &[]);
+    end.assert_ok().assert_err_has("panic: everybody has left").assert_err_has("panic: into a channel");
+    assert!(end.out.contains("went on as the policy says"), "{end:#?}");
 }
