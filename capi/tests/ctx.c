@@ -237,13 +237,20 @@ static void a_deadline_of_the_context_times_the_wait_out(void) {
   bound b;
   memset(&b, 0, sizeof b);
   b.empty = zt_ints(0);
-  zk_ctx *x = context(NULL, zk_in(3 * ZK_MS));
-  start_bound(&b, x, 0);
-  UNTIL(GET(&b.done));
-  EQ(b.result, ZK_ETIMEDOUT);
-  UNTIL(zt_alive("bound") == 0);
-  zk_ctx_unref(x);
+  b.full = zt_ints(1);
+  OK(zt_send(b.full, 9));
+  zk_wg_add(&b.wg, 1);
+  for (int which = 0; which < 6; which++) {
+    zk_ctx *x = context(NULL, zk_in(3 * ZK_MS));
+    start_bound(&b, x, which);
+    UNTIL(GET(&b.done));
+    EQ(b.result, ZK_ETIMEDOUT);
+    UNTIL(zt_alive("bound") == 0);
+    zk_ctx_unref(x);
+  }
+  zk_wg_done(&b.wg);
   zk_chan_unref(b.empty);
+  zk_chan_unref(b.full);
 }
 
 typedef struct late {

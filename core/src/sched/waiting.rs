@@ -132,6 +132,8 @@ pub fn sleep_to(when: i64) -> Result<(), Outcome> {
     unsafe {
         (*wt).begin_multi();
         match wait(wt, Reason::Sleep, when) {
+            // The deadline of the context came first.
+            Outcome::TimedOut if bound_end().is_some() && timers::now() < when => Err(Outcome::TimedOut),
             Outcome::TimedOut | Outcome::Peer => Ok(()),
             other => Err(other),
         }
