@@ -183,7 +183,7 @@ ZK_API int zk_init(const zk_config *cfg);
  * zk_run at once. After zk_goexit in fn it waits for the others, then returns ZK_EDEADLOCK.
  * ZK_EDEADLOCK: nothing could ever run again; a dump went to stderr. Never reported while a
  * foreign OS thread that has called in is alive, or while a hold is out. ZK_EPERM: called from a
- * goroutine. */
+ * goroutine, or inside zk_blocking. */
 ZK_API int zk_run(zk_int_fn fn, void *arg, int *exit_code);
 
 /* Something the runtime cannot see (a signal handler, a thread that will call in later) may
@@ -191,12 +191,14 @@ ZK_API int zk_run(zk_int_fn fn, void *arg, int *exit_code);
 ZK_API void zk_hold(void);
 ZK_API void zk_release(void);  /* Takes one zk_hold back; without one the process ends. [any] */
 
-/* Sets how many goroutines may run at once; 0 only asks. Returns the former value. [any] */
+/* Sets how many goroutines may run at once; 0 only asks. Returns the former value. [any]
+ * ZK_EINVAL above 4096. */
 ZK_API int zk_workers(uint32_t n);
 
 /* Waits for all goroutines until deadline, then stops the workers. [any]
  * ZK_ETIMEDOUT or ZK_EAGAIN: some were still alive and will not run again. ZK_EPERM: called from
- * a goroutine. Afterwards calls that need the runtime give ZK_ESHUTDOWN. */
+ * a goroutine, or inside zk_blocking. Afterwards, and in a forked child, calls that need the
+ * runtime give ZK_ESHUTDOWN, this one included. */
 ZK_API int zk_shutdown(zk_time deadline);
 
 /* ---- goroutines ------------------------------------------------------------------------------ */
@@ -544,7 +546,8 @@ ZK_API void zk_group_unref(zk_group *g);
 /* ---- blocking code --------------------------------------------------------------------------- */
 
 /* Runs fn(arg) on a helper thread while this goroutine waits. [any]
- * fn must not call blocking zokor functions. Not cancelable: it returns when fn does. */
+ * fn must not call blocking zokor functions: those that have a result give ZK_EPERM, unless with
+ * ZK_NOWAIT. Not cancelable: it returns when fn does. */
 ZK_API int zk_blocking(zk_fn fn, void *arg);
 
 /* Opens a bracket around code that blocks the OS thread: the worker's place is handed to others.

@@ -11,7 +11,8 @@ use crate::runtime::{self, zk_fn};
 
 /// Runs fn(arg) on a helper thread while this goroutine waits. `[any]`
 ///
-/// fn must not call blocking zokor functions. Not cancelable: it returns when fn does.
+/// fn must not call blocking zokor functions: those that have a result give ZK_EPERM, unless with ZK_NOWAIT. Not
+/// cancelable: it returns when fn does.
 ///
 /// # Safety
 /// `fn` may be called with `arg` from another thread.

@@ -12,7 +12,7 @@ use zokor::raw::{self, Cause, End, Error, GoOpts, RawGroup};
 use crate::ctx;
 use crate::go;
 use crate::handle::{self, zk_ctx, zk_group};
-use crate::result::code;
+use crate::result::{code, waiting};
 use crate::runtime::{self, zk_int_fn};
 use crate::time::zk_time;
 
@@ -101,7 +101,7 @@ pub unsafe extern "C" fn zk_group_go_until(
     let (Some(group), Some(f)) = (unsafe { handle::borrow(g) }, r#fn) else { return code(Error::Invalid) };
     runtime::ready();
     let group = Arc::clone(group);
-    if let Err(e) = group.enter(deadline) {
+    if let Err(e) = waiting(deadline, |d| group.enter(d)) {
         return code(e);
     }
     let member = Box::new(Member { group: Arc::clone(&group), f, arg, result: AtomicI32::new(PANICKED) });
@@ -135,10 +135,15 @@ pub unsafe extern "C" fn zk_group_wait(g: *mut zk_group) -> c_int {
 pub unsafe extern "C" fn zk_group_wait_until(g: *mut zk_group, deadline: zk_time) -> c_int {
     // SAFETY: H1.
     let Some(group) = (unsafe { handle::borrow(g) }) else { return code(Error::Invalid) };
-    match group.wait(deadline) {
-        Ok(None) => 0,
-        Ok(Some(cause)) => ctx::number(&cause, End::Canceled),
-        Err(e) => code(e),
+    let mut first = None;
+    let waited = waiting(deadline, |d| {
+        first = group.wait(d)?;
+        Ok(())
+    });
+    match (waited, first) {
+        (Ok(()), None) => 0,
+        (Ok(()), Some(cause)) => ctx::number(&cause, End::Canceled),
+        (Err(e), _) => code(e),
     }
 }
 
@@ -174,7 +179,10 @@ pub unsafe extern "C" fn zk_group_unref(g: *mut zk_group) {
     // SAFETY: H1.
     if let Some(group) = unsafe { handle::borrow(g) } {
         group.ctx().cancel(Cause::None);
-        group.wait_forever();
+        // After a shutdown, and in a forked child, no member runs any more.
+        if !raw::is_down() {
+            group.wait_forever();
+        }
     }
     // SAFETY: H1 and the caller's word.
     unsafe { handle::release(g) };

@@ -7,7 +7,7 @@ use std::mem::{align_of, size_of};
 
 use zokor::raw::{self, Error, RawCond, RawMutex, RawOnce, RawRwMutex, RawSem};
 
-use crate::result::{code, misuse, status};
+use crate::result::{code, misuse, status, waiting};
 use crate::runtime::zk_fn;
 use crate::time::zk_time;
 
@@ -109,8 +109,10 @@ pub unsafe extern "C" fn zk_mutex_lock(m: *mut zk_mutex) {
 #[no_mangle]
 pub unsafe extern "C" fn zk_mutex_lock_until(m: *mut zk_mutex, deadline: zk_time) -> c_int {
     // SAFETY: H2.
-    unsafe { find::<_, RawMutex>(m) }
-        .map_or_else(|| code(Error::Invalid), |object| tell(m.cast_const().cast(), status(object.lock_until(deadline))))
+    unsafe { find::<_, RawMutex>(m) }.map_or_else(
+        || code(Error::Invalid),
+        |object| tell(m.cast_const().cast(), status(waiting(deadline, |d| object.lock_until(d)))),
+    )
 }
 
 /// Gives the mutex back; whoever holds it may. Of an unlocked one: fatal, not catchable; so for rwmutex and cond_wait as
@@ -143,8 +145,10 @@ pub unsafe extern "C" fn zk_rwmutex_lock(m: *mut zk_rwmutex) {
 #[no_mangle]
 pub unsafe extern "C" fn zk_rwmutex_lock_until(m: *mut zk_rwmutex, deadline: zk_time) -> c_int {
     // SAFETY: H2.
-    unsafe { find::<_, RawRwMutex>(m) }
-        .map_or_else(|| code(Error::Invalid), |object| tell(m.cast_const().cast(), status(object.lock_until(deadline))))
+    unsafe { find::<_, RawRwMutex>(m) }.map_or_else(
+        || code(Error::Invalid),
+        |object| tell(m.cast_const().cast(), status(waiting(deadline, |d| object.lock_until(d)))),
+    )
 }
 
 /// Ends writing: every reader that waits gets in before the next writer. `[any]`
@@ -178,7 +182,7 @@ pub unsafe extern "C" fn zk_rwmutex_rlock_until(m: *mut zk_rwmutex, deadline: zk
     // SAFETY: H2.
     unsafe { find::<_, RawRwMutex>(m) }.map_or_else(
         || code(Error::Invalid),
-        |object| tell(m.cast_const().cast(), status(object.rlock_until(deadline))),
+        |object| tell(m.cast_const().cast(), status(waiting(deadline, |d| object.rlock_until(d)))),
     )
 }
 
@@ -205,7 +209,7 @@ pub unsafe extern "C" fn zk_cond_wait(c: *mut zk_cond, m: *mut zk_mutex, deadlin
     let (cond, mutex) = unsafe { (find::<_, RawCond>(c), find::<_, RawMutex>(m)) };
     let (Some(cond), Some(mutex)) = (cond, mutex) else { return code(Error::Invalid) };
     raw::happens_before(m.cast_const().cast());
-    let rc = status(cond.wait(mutex, deadline));
+    let rc = status(waiting(deadline, |d| cond.wait(mutex, d)));
     raw::happens_after(m.cast_const().cast()); // the mutex is locked again, whatever the result
     tell(c.cast_const().cast(), rc)
 }
@@ -277,7 +281,7 @@ pub unsafe extern "C-unwind" fn zk_once_do(o: *mut zk_once, r#fn: zk_fn, arg: *m
 pub unsafe extern "C" fn zk_sem_acquire(s: *mut zk_sem, n: u32, deadline: zk_time) -> c_int {
     // SAFETY: H2.
     let Some(sem) = (unsafe { find::<_, RawSem>(s) }) else { return code(Error::Invalid) };
-    tell(s.cast_const().cast(), status(sem.acquire(n, deadline)))
+    tell(s.cast_const().cast(), status(waiting(deadline, |d| sem.acquire(n, d))))
 }
 
 /// Puts n tokens back. More than 2^63 - 1 end the process. `[any]`

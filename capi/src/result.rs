@@ -8,6 +8,7 @@ use std::ffi::{c_char, c_int, CStr};
 use zokor::raw::{self, Error};
 
 use crate::oserror;
+use crate::time::zk_time;
 
 /// The library's own errors: number, name, text.
 #[rustfmt::skip]
@@ -42,6 +43,21 @@ pub(crate) fn code(e: Error) -> c_int {
 /// `ZK_OK` or the number of the error.
 pub(crate) fn status(r: Result<(), Error>) -> c_int {
     r.map_or_else(code, |()| 0)
+}
+
+/// Does what may wait for an object in the caller's memory, with the answers that channels give: on a helper thread of
+/// `zk_blocking` it is not allowed, and where no runtime is left it must not wait.
+pub(crate) fn waiting(deadline: zk_time, wait: impl FnOnce(zk_time) -> Result<(), Error>) -> Result<(), Error> {
+    if deadline != raw::NOWAIT && raw::in_helper() {
+        return Err(Error::Perm);
+    }
+    if !raw::is_down() {
+        return wait(deadline);
+    }
+    match wait(raw::NOWAIT) {
+        Err(Error::WouldBlock) => Err(Error::Shutdown),
+        done => done,
+    }
 }
 
 /// Ends the process: the program did what has no result to say so in.

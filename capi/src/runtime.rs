@@ -108,13 +108,16 @@ pub unsafe extern "C" fn zk_init(cfg: *const zk_config) -> c_int {
 /// *exit_code (may be NULL) receives its result. Other goroutines go on. Several threads may be in zk_run at once.
 /// After zk_goexit in fn it waits for the others, then returns ZK_EDEADLOCK.
 /// ZK_EDEADLOCK: nothing could ever run again; a dump went to stderr. Never reported while a foreign OS thread that
-/// has called in is alive, or while a hold is out. ZK_EPERM: called from a goroutine.
+/// has called in is alive, or while a hold is out. ZK_EPERM: called from a goroutine, or inside zk_blocking.
 ///
 /// # Safety
 /// H2; `fn` may be called with `arg`.
 #[no_mangle]
 pub unsafe extern "C-unwind" fn zk_run(r#fn: zk_int_fn, arg: *mut c_void, exit_code: *mut c_int) -> c_int {
     let (Some(f), true) = (r#fn, exit_code.is_aligned()) else { return code(Error::Invalid) };
+    if raw::in_helper() {
+        return code(Error::Perm);
+    }
     ready();
     // SAFETY: the caller's word.
     match unsafe { raw::run_c(f, arg) } {
@@ -145,6 +148,8 @@ pub extern "C" fn zk_release() {
 }
 
 /// Sets how many goroutines may run at once; 0 only asks. Returns the former value. `[any]`
+///
+/// ZK_EINVAL above 4096.
 #[no_mangle]
 pub extern "C" fn zk_workers(n: u32) -> c_int {
     ready();
@@ -153,9 +158,12 @@ pub extern "C" fn zk_workers(n: u32) -> c_int {
 
 /// Waits for all goroutines until `deadline`, then stops the workers. `[any]`
 ///
-/// ZK_ETIMEDOUT or ZK_EAGAIN: some were still alive and will not run again. ZK_EPERM: called from a goroutine.
-/// Afterwards calls that need the runtime give ZK_ESHUTDOWN.
+/// ZK_ETIMEDOUT or ZK_EAGAIN: some were still alive and will not run again. ZK_EPERM: called from a goroutine, or inside
+/// zk_blocking. Afterwards, and in a forked child, calls that need the runtime give ZK_ESHUTDOWN, this one included.
 #[no_mangle]
 pub extern "C" fn zk_shutdown(deadline: zk_time) -> c_int {
+    if raw::in_helper() {
+        return code(Error::Perm); // it would wait for the goroutine that waits for it
+    }
     status(raw::shutdown(deadline))
 }

@@ -8,7 +8,7 @@ use std::mem::{align_of, size_of};
 use zokor::raw::{self, Error, GoOpts, RawWaitGroup};
 
 use crate::go;
-use crate::result::{code, misuse, status};
+use crate::result::{code, misuse, status, waiting};
 use crate::runtime::zk_fn;
 use crate::time::zk_time;
 
@@ -74,7 +74,7 @@ fn negative() -> ! {
 pub unsafe extern "C" fn zk_wg_wait(wg: *mut zk_wg, deadline: zk_time) -> c_int {
     // SAFETY: H2.
     let Some(group) = (unsafe { borrow(wg) }) else { return code(Error::Invalid) };
-    let rc = status(group.wait(deadline));
+    let rc = status(waiting(deadline, |d| group.wait(d)));
     if rc == 0 {
         raw::happens_after(wg.cast_const().cast());
     }

@@ -110,11 +110,88 @@ static void brackets_outside_a_goroutine(void) {
   CHILD_ABORTS(end_outside, "zk_block_end outside a goroutine");
 }
 
+/* Everything that may wait, on a helper thread: refused, unless it need not wait at all. */
+typedef struct waits {
+  zk_chan *c, *gate;
+  zk_mutex free, held;
+  zk_rwmutex written;
+  zk_cond cond;
+  zk_sem none;
+  zk_wg busy;
+  zk_group *group;
+  int visited;
+} waits;
+static int main_of_nothing(void *arg) {
+  (void)arg;
+  return 0;
+}
+static int gated(void *arg) { return zk_chan_recv(((waits *)arg)->gate, NULL, 0, zk_in(ZT_LIMIT)); }
+static void count(void *arg) { INC((int *)arg); }
+static void would_wait(void *arg) {
+  waits *w = (waits *)arg;
+  const zk_time deadlines[] = { ZK_FOREVER, zk_in(ZT_LIMIT) };
+  int v = 1;
+  zk_case k = { w->gate, &v, sizeof v, NULL, ZK_OP_RECV, 0 };
+  for (size_t i = 0; i < 2; i++) {
+    zk_time d = deadlines[i];
+    EQ(zk_chan_send(w->c, &v, sizeof v, d), ZK_EPERM);
+    EQ(zk_chan_recv(w->c, &v, sizeof v, d), ZK_EPERM);
+    EQ(zk_select(&k, 1, d), ZK_EPERM);
+    EQ(zk_select(NULL, 0, d), ZK_EPERM);
+    EQ(zk_mutex_lock_until(&w->free, d), ZK_EPERM);
+    EQ(zk_mutex_lock_until(&w->held, d), ZK_EPERM);
+    EQ(zk_rwmutex_lock_until(&w->written, d), ZK_EPERM);
+    EQ(zk_rwmutex_rlock_until(&w->written, d), ZK_EPERM);
+    EQ(zk_cond_wait(&w->cond, &w->held, d), ZK_EPERM);
+    EQ(zk_sem_acquire(&w->none, 1, d), ZK_EPERM);
+    EQ(zk_wg_wait(&w->busy, d), ZK_EPERM);
+    EQ(zk_group_wait_until(w->group, d), ZK_EPERM);
+    EQ(zk_group_go_until(w->group, main_of_nothing, NULL, d), ZK_EPERM);
+  }
+  EQ(zk_sleep(ZK_MS), ZK_EPERM);
+  EQ(zk_blocking(nothing, NULL), ZK_EPERM);
+  EQ(zk_run(main_of_nothing, NULL, NULL), ZK_EPERM);
+  EQ(zk_shutdown(ZK_NOWAIT), ZK_EPERM);
+  EQ(zk_goid(), 0);
+
+  OK(zk_chan_send(w->c, &v, sizeof v, ZK_NOWAIT));
+  OK(zk_chan_recv(w->c, &v, sizeof v, ZK_NOWAIT));
+  EQ(zk_select(&k, 1, ZK_NOWAIT), ZK_EAGAIN);
+  OK(zk_mutex_lock_until(&w->free, ZK_NOWAIT));
+  zk_mutex_unlock(&w->free);
+  EQ(zk_mutex_lock_until(&w->held, ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_rwmutex_rlock_until(&w->written, ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_sem_acquire(&w->none, 1, ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_wg_wait(&w->busy, ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_group_wait_until(w->group, ZK_NOWAIT), ZK_EAGAIN);
+  OK(zk_sleep(0));
+  OK(zk_go(count, &w->visited));
+}
+static void a_helper_must_not_wait(void) {
+  waits w;
+  memset(&w, 0, sizeof w);
+  w.c = zt_ints(1);
+  w.gate = zt_ints(0);
+  w.group = zk_group_new(NULL, 1);
+  OK(zk_group_go(w.group, gated, &w));
+  zk_wg_add(&w.busy, 1);
+  zk_mutex_lock(&w.held);
+  zk_rwmutex_lock(&w.written);
+  OK(zk_blocking(would_wait, &w));
+  UNTIL(GET(&w.visited) == 1);
+  OK(zt_send(w.gate, 1));
+  OK(zk_group_wait(w.group));
+  zk_group_unref(w.group);
+  zk_chan_unref(w.c);
+  zk_chan_unref(w.gate);
+}
+
 static void a_plain_thread_may_call_it_too(void) { OK(zk_blocking(nothing, NULL)); }
 
 static const zt_test tests[] = {
   BOTH(no_function_is_an_error),
   BOTH(a_plain_thread_may_call_it_too),
+  BOTH(a_helper_must_not_wait),
   BOTH(a_helper_thread_blocks_and_others_run),
   BOTH(many_may_block_at_once),
   BOTH(g07_a_bracket_gives_the_place_to_others),

@@ -256,6 +256,35 @@ static void held(void) {
 
 /* ---- shutdown and fork */
 
+/* Objects in the caller's memory: what need not wait is done, what would wait for ever is refused. */
+static void no_waits_where_nobody_runs(void) {
+  zk_mutex free = ZK_ZERO, held = ZK_ZERO;
+  zk_rwmutex written = ZK_ZERO;
+  zk_cond cond = ZK_ZERO;
+  zk_sem one = ZK_SEM_INIT(1);
+  zk_wg wg = ZK_ZERO;
+  zk_group *group = zk_group_new(NULL, 1);
+  int n = 0;
+  OK(zk_mutex_lock_until(&free, ZK_FOREVER));
+  zk_mutex_unlock(&free);
+  zk_mutex_lock(&held);
+  EQ(zk_mutex_lock_until(&held, ZK_FOREVER), ZK_ESHUTDOWN);
+  EQ(zk_cond_wait(&cond, &held, ZK_FOREVER), ZK_ESHUTDOWN);
+  zk_mutex_unlock(&held); /* locked after the wait as before */
+  zk_rwmutex_lock(&written);
+  EQ(zk_rwmutex_lock_until(&written, ZK_FOREVER), ZK_ESHUTDOWN);
+  EQ(zk_rwmutex_rlock_until(&written, ZK_FOREVER), ZK_ESHUTDOWN);
+  OK(zk_sem_acquire(&one, 1, ZK_FOREVER));
+  EQ(zk_sem_acquire(&one, 1, ZK_FOREVER), ZK_ESHUTDOWN);
+  EQ(zk_wg_go(&wg, tick_up, &n), ZK_ESHUTDOWN);
+  OK(zk_wg_wait(&wg, ZK_FOREVER));
+  zk_wg_add(&wg, 1);
+  EQ(zk_wg_wait(&wg, ZK_FOREVER), ZK_ESHUTDOWN);
+  EQ(zk_group_go(group, answer, &n), ZK_ESHUTDOWN);
+  OK(zk_group_wait(group));
+  zk_group_unref(group);
+  EQ(n, 0);
+}
 static void after_shutdown(void) {
   int n = 0;
   zk_chan *c = zt_ints(0);
@@ -267,14 +296,27 @@ static void after_shutdown(void) {
   EQ(zk_run(answer, &n, NULL), ZK_ESHUTDOWN);
   EQ(zk_blocking(tick_up, &n), ZK_ESHUTDOWN);
   CHECK(zk_timer_func(0, tick_up, &n) == NULL);
+  CHECK(zk_timer_new(0, 0) == NULL);
   EQ(GET(&n), 1);
+  int v = 0;
+  EQ(zk_chan_send(c, &v, sizeof v, ZK_NOWAIT), ZK_ESHUTDOWN);
+  EQ(zk_sleep(ZK_MS), ZK_ESHUTDOWN);
+  EQ(zk_workers(0), ZK_ESHUTDOWN);
+  EQ(zk_shutdown(ZK_FOREVER), ZK_ESHUTDOWN);
+  zk_config cfg = ZK_CONFIG_INIT;
+  EQ(zk_init(&cfg), ZK_ESHUTDOWN);
+  no_waits_where_nobody_runs();
   zk_chan_unref(c);
 }
 static void shutdown_of_the_stubborn(void) {
   zk_chan *c = zt_ints(0);
   GO("stubborn", waits_for_nobody, c);
   PARKED(1, "stubborn", "chan receive");
+  zk_group *group = zk_group_new(NULL, 0);
+  OK(zk_group_go(group, wait_for_nobody, c));
   EQ(zk_shutdown(zk_in(5 * ZK_MS)), ZK_ETIMEDOUT);
+  EQ(zk_group_wait(group), ZK_ESHUTDOWN);
+  zk_group_unref(group); /* waits for nobody who cannot run any more */
 }
 static int shut_inside(void *arg) {
   (void)arg;
@@ -298,6 +340,7 @@ static void forked(void) {
     if (zk_chan_send(c, &v, sizeof v, ZK_FOREVER) != ZK_ESHUTDOWN) _exit(3);
     if (zk_sleep(ZK_SEC) != ZK_ESHUTDOWN) _exit(4);
     if (zk_run(answer, &v, NULL) != ZK_ESHUTDOWN) _exit(5);
+    no_waits_where_nobody_runs();
     _exit(33);
   }
   CHECK(waitpid(pid, &status, 0) == pid);
