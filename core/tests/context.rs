@@ -201,14 +201,13 @@ fn x05_the_first_cancellation_wins() {
                 let (ctx, cancel) = with_cancel(&root);
                 let (again, seen, cancel_root) = (cancel.clone(), seen.clone(), cancel_root.clone());
                 let done = ctx.done();
-                let h = zokor::go(move || {
+                zokor::go(move || {
                     cancel.cancel_cause(Why("own"));
                     cancel_root.cancel_cause(Why("root"));
                     again.cancel();
                     assert!(done.recv().is_err());
                     seen.send(why(&ctx).unwrap()).unwrap();
-                });
-                h
+                })
             })
             .collect();
         for h in all {
