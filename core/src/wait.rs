@@ -65,8 +65,21 @@ const IDLE: u32 = 0;
 const WAITING: u32 = 1;
 const CLAIMED: u32 = 2;
 
+/// `ThreadWaiter::word`: nobody has to be woken.
+const UP: u32 = 0;
 /// `ThreadWaiter::word`: go on.
 const TOLD: u32 = 1;
+/// `ThreadWaiter::word`: the thread sleeps on it, or is about to, until it is woken.
+pub const ASLEEP: u32 = 2;
+/// `ThreadWaiter::word`: the thread sleeps on it, or is about to, but not for long: whoever tells it may wake it a little later.
+pub const NAPPING: u32 = 3;
+
+/// A watch that pays adds one to the hope of a thread, up to this, one in vain takes one; without hope it does not watch.
+const HOPE: u32 = 4;
+/// Waits that are left out then, before it tries again.
+const RETRY: u32 = 32;
+/// Looks of one such watch.
+const LOOKS: u32 = 4;
 
 /// Somebody who waits. See the module's text.
 pub struct Waiter {
@@ -254,10 +267,13 @@ impl Node {
 pub struct ThreadWaiter {
     /// The party. First field: `of` relies on it.
     pub waiter: Waiter,
-    /// 0 until it is told to go on, then 1.
+    /// `UP → NAPPING → ASLEEP`, of which the first two may be left out, and from each of them `→ TOLD`. Only a thread that said that it
+    /// sleeps costs its waker a system call.
     word: AtomicU32,
     /// Its membership for plain operations.
     pub node: core::cell::UnsafeCell<Node>,
+    /// See `watch`; above `HOPE`, for how many waits it has left that out. The thread's own.
+    hope: core::cell::Cell<u32>,
 }
 
 impl ThreadWaiter {
@@ -266,33 +282,96 @@ impl ThreadWaiter {
         pub const fn new() -> ThreadWaiter {
             ThreadWaiter {
                 waiter: Waiter::new(Kind::Thread),
-                word: AtomicU32::new(0),
+                word: AtomicU32::new(UP),
                 node: core::cell::UnsafeCell::new(Node::new()),
+                hope: core::cell::Cell::new(HOPE),
             }
         }
     }
 
-    /// Lets the thread go on. It may be gone before this returns: after the store only the word's address is used, and
+    /// Lets the thread go on. It may be gone before this returns: after the swap only the word's address is used, and
     /// waking an address nobody sleeps on is harmless.
     ///
     /// # Safety
     /// `t` is valid and the caller has claimed its waiter.
     pub unsafe fn tell(t: *const ThreadWaiter) {
-        // SAFETY: the thread does not leave its wait before the store.
-        unsafe {
-            let word = &raw const (*t).word;
-            // Release: pairs with the Acquire in `sleep`; the outcome is visible to the thread.
-            (*word).store(TOLD, Ordering::Release);
+        // SAFETY: by the caller.
+        let word = unsafe { Self::tell_later(t) };
+        if !word.is_null() {
             sys::futex_wake_addr(word, 1);
         }
     }
 
+    /// The same, but leaves a thread that naps to the caller, who wakes it at the address that is returned: soon, or never, for the nap
+    /// ends by itself. Null: there is nobody to wake any more.
+    ///
+    /// # Safety
+    /// As for `tell`.
+    pub unsafe fn tell_later(t: *const ThreadWaiter) -> *const AtomicU32 {
+        // SAFETY: the thread does not leave its wait before the swap.
+        unsafe {
+            let word = &raw const (*t).word;
+            // Release: pairs with the Acquire in `sleep` and `is_told`; the outcome is visible to the thread. Either this finds that
+            // the thread sleeps, or the thread's own exchange finds TOLD and it does not.
+            match (*word).swap(TOLD, Ordering::Release) {
+                NAPPING => word,
+                ASLEEP => {
+                    sys::futex_wake_addr(word, 1);
+                    core::ptr::null()
+                }
+                _ => core::ptr::null(),
+            }
+        }
+    }
+
+    /// Whether it was told to go on. By the thread itself.
+    #[inline(always)]
+    fn is_told(&self) -> bool {
+        // Acquire: pairs with the Release in `tell_later`.
+        self.word.load(Ordering::Acquire) == TOLD
+    }
+
+    /// Looks for a moment whether it is told to go on, unless that was in vain of late: it pays while the partner runs on another CPU.
+    /// `pause` is what lies between two looks: the time of many operations of the partner, which gets them done undisturbed.
+    pub fn watch(&self, pause: impl Fn()) {
+        let hope = self.hope.get();
+        if hope == 0 || hope > HOPE {
+            // Now and then it is tried again.
+            self.hope.set(if hope >= HOPE + RETRY { 1 } else { hope.max(HOPE) + 1 });
+            return;
+        }
+        for _ in 0..LOOKS {
+            pause();
+            if self.is_told() {
+                self.hope.set(HOPE.min(hope + 1));
+                return;
+            }
+        }
+        self.hope.set(hope - 1);
+    }
+
+    /// Takes one step from `UP` towards deeper sleep. False: it was told to go on.
+    #[inline(always)]
+    fn lie_down(&self, from: u32, to: u32) -> bool {
+        // Acquire on failure: pairs with the Release in `tell_later`. Nobody else leaves another value.
+        self.word.compare_exchange(from, to, Ordering::Relaxed, Ordering::Acquire).is_ok()
+    }
+
+    /// Sleeps for a moment, from which whoever tells it may leave it to wake up by itself: `nap` sleeps once while the word it is given
+    /// is [`NAPPING`], not long. To be followed by [`sleep`](ThreadWaiter::sleep) in any case.
+    pub fn nap(&self, nap: impl FnOnce(&AtomicU32)) {
+        if self.lie_down(UP, NAPPING) {
+            nap(&self.word);
+            self.lie_down(NAPPING, UP);
+        }
+    }
+
     /// Sleeps until the wait is ended, by whoever claims it and then `tell`s, or by what `nap` says. `nap` sleeps while the
-    /// word it is given is 0, until the deadline at most, and may come back for any reason. The caller has begun
+    /// word it is given is [`ASLEEP`], until the deadline at most, and may come back for any reason. The caller has begun
     /// and published a wait, with several parties if anything but a peer may end it.
     pub fn sleep(&self, mut deadline: i64, nap: impl Fn(&AtomicU32, i64) -> Option<Outcome>) -> Outcome {
-        // Acquire: pairs with the Release in `tell`.
-        while self.word.load(Ordering::Acquire) != TOLD {
+        let asleep = self.lie_down(UP, ASLEEP);
+        while asleep && !self.is_told() {
             if let Some(outcome) = nap(&self.word, deadline) {
                 if self.waiter.try_claim(outcome) {
                     break;
@@ -300,7 +379,7 @@ impl ThreadWaiter {
                 deadline = i64::MAX; // somebody was faster and is about to tell us
             }
         }
-        self.word.store(0, Ordering::Relaxed); // for the next wait, which is not published yet
+        self.word.store(UP, Ordering::Relaxed); // for the next wait, which is not published yet
         self.waiter.outcome()
     }
 

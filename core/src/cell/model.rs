@@ -11,3 +11,7 @@ pub(crate) use loom::thread::yield_now;
 
 /// One look is enough to model a spin; more only multiply the executions.
 pub(crate) const SPINS: u32 = 1;
+
+/// As above.
+pub(crate) const LOOKS: u32 = 1;
+pub(crate) const MAX_PAUSE: u32 = 1;

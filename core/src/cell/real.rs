@@ -12,6 +12,11 @@ pub(crate) use std::thread::yield_now;
 /// hint takes 10 to 30 ns. Many times the length of the critical sections it guards.
 pub(crate) const SPINS: u32 = 20;
 
+/// How often a lock that goes to sleep with a process-wide barrier looks before, and for how many turns of the hint it
+/// waits between two looks at the most: 2 to 8 µs in all, less than such a sleep costs.
+pub(crate) const LOOKS: u32 = 14;
+pub(crate) const MAX_PAUSE: u32 = 32;
+
 /// Plain shared memory whose exclusion is proven by the code around it.
 #[derive(Debug, Default)]
 #[repr(transparent)]

@@ -510,7 +510,7 @@ impl<R: Ring> Core<R> {
                     sched::announce();
                     h.lock.unlock();
                     if !woken.is_null() {
-                        sched::ready(woken);
+                        self.ready_sender(woken);
                     }
                     sched::checkpoint(deadline != NOWAIT);
                     Ok(())
@@ -524,6 +524,20 @@ impl<R: Ring> Core<R> {
                     self.not_now()
                 }
                 Step::Wait => self.wait_locked(dst, deadline, false),
+            }
+        }
+    }
+
+    /// Lets a sender go on whose value was taken, or moved into the buffer. As long as there are more values than this one, the receiver will
+    /// be back for them, and a thread need not be woken for a single slot.
+    #[inline(always)]
+    unsafe fn ready_sender(&self, woken: *const Waiter) {
+        // SAFETY: claimed by the caller.
+        unsafe {
+            if self.header.len() > 1 {
+                sched::ready_soon(woken);
+            } else {
+                sched::ready(woken);
             }
         }
     }

@@ -70,6 +70,7 @@ pub fn begin() {
     // SAFETY: the running goroutine's header is valid.
     unsafe { (*g).set_state(State::Blocked) };
     w.in_block.store(true, Ordering::Relaxed);
+    w.pay();
     idle::leave(w);
 }
 

@@ -134,6 +134,34 @@ pub unsafe fn ready(wt: *const Waiter) {
     }
 }
 
+/// The same from a receiver that finds more to receive. An OS thread that has just begun to wait for room is not woken for
+/// each slot that becomes free, but when the worker turns to another goroutine or has nothing to run. It does not depend on
+/// that: its own first sleep is short (`waiting`), and a deeper sleeper is woken at once.
+///
+/// # Safety
+/// As for [`ready`].
+#[inline(always)]
+pub unsafe fn ready_soon(wt: *const Waiter) {
+    // SAFETY: by the caller.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => ready_goroutine(G::of_waiter(wt)),
+            Kind::Thread => tell_soon(ThreadWaiter::of(wt)),
+        }
+    }
+}
+
+#[cold]
+unsafe fn tell_soon(t: *const ThreadWaiter) {
+    // SAFETY: by the caller of `ready_soon`.
+    unsafe {
+        match worker::current() {
+            Some(w) => w.owe(ThreadWaiter::tell_later(t)),
+            None => ThreadWaiter::tell(t),
+        }
+    }
+}
+
 /// Queues a parked goroutine.
 ///
 /// # Safety
@@ -315,6 +343,7 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
     // clear g's on_cpu once we are off its stack (K3).
     unsafe {
         rank::assert_none_held();
+        w.pay();
         let mut n = w.pick();
         if n == g {
             if !idle::GATE.is_contended() {
@@ -408,6 +437,7 @@ pub unsafe fn end(g: *mut G) -> ! {
         (*g).on_cpu.ended();
         crate::start::retire(w, g);
         w.prev.set(null_mut());
+        w.pay();
         let n = w.pick();
         if can_switch_to(w, n) {
             w.make_ready_to_run(n);

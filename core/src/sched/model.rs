@@ -7,7 +7,7 @@ pub mod gate;
 
 use crate::reason::Reason;
 use crate::sys;
-use crate::wait::{Node, Outcome, ThreadWaiter, Waiter};
+use crate::wait::{Node, Outcome, ThreadWaiter, Waiter, ASLEEP};
 
 loom::thread_local! {
     static THREAD: ThreadWaiter = ThreadWaiter::new();
@@ -72,7 +72,7 @@ pub unsafe fn wait(wt: *const Waiter, _reason: Reason, deadline: i64) -> Outcome
     // SAFETY: by the caller.
     let t = unsafe { &*ThreadWaiter::of(wt) };
     t.sleep(deadline, |word, deadline| {
-        sys::futex_wait(word, 0, deadline);
+        sys::futex_wait(word, ASLEEP, deadline);
         None
     })
 }

@@ -7,7 +7,7 @@ use super::{blocking, host, park, running, timers, worker};
 use crate::cell::{AtomicU32, Ordering};
 use crate::goroutine::{Reason, BOUND, CANCELABLE, G};
 use crate::sys;
-use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter};
+use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter, ASLEEP, NAPPING};
 
 thread_local! {
     static THREAD: ThreadWaiter = const { ThreadWaiter::new() };
@@ -74,7 +74,7 @@ pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome 
     // SAFETY: by the caller.
     unsafe {
         if (*wt).kind() == Kind::Thread {
-            return wait_thread(&*ThreadWaiter::of(wt), deadline);
+            return wait_thread(&*ThreadWaiter::of(wt), reason, deadline);
         }
         let g = G::of_waiter(wt);
         if deadline != i64::MAX {
@@ -140,13 +140,25 @@ pub fn sleep_to(when: i64) -> Result<(), Outcome> {
     }
 }
 
+/// How long a thread that waits to send may be left asleep after its value was taken, if the one who took it has more to take.
+const MOMENT: i64 = 50_000;
+
 /// The native wait of an OS thread.
 #[cold]
-unsafe fn wait_thread(t: &ThreadWaiter, deadline: i64) -> Outcome {
+unsafe fn wait_thread(t: &ThreadWaiter, reason: Reason, deadline: i64) -> Outcome {
     host::thread_sleeps();
     let on_worker = worker::current().filter(|w| !w.current.get().is_null());
     if on_worker.is_some() {
         blocking::begin();
+    }
+    // Under a host a signal may have to end the wait, and only the sleep below notices one.
+    if !host::any() {
+        t.watch(pause);
+        if reason == Reason::ChanSend {
+            t.nap(|word| {
+                sys::futex_wait(word, NAPPING, deadline.min(timers::now() + MOMENT));
+            });
+        }
     }
     let outcome = t.sleep(deadline, nap);
     if on_worker.is_some() {
@@ -155,11 +167,46 @@ unsafe fn wait_thread(t: &ThreadWaiter, deadline: i64) -> Outcome {
     outcome
 }
 
+impl worker::Worker {
+    /// Wakes the thread that naps at `word` at the next switch. The word may be gone by then.
+    pub fn owe(&self, word: *const AtomicU32) {
+        if !word.is_null() && word != self.owed.get() {
+            self.pay();
+            self.owed.set(word);
+        }
+    }
+
+    /// Wakes whoever is to be woken.
+    #[inline(always)]
+    pub fn pay(&self) {
+        if !self.owed.get().is_null() {
+            self.pay_slow();
+        }
+    }
+
+    #[cold]
+    fn pay_slow(&self) {
+        sys::futex_wake_addr(self.owed.replace(core::ptr::null()), 1);
+    }
+}
+
+/// A pause between two looks. Long enough for the other side to empty a buffer, or to fill it; with shorter ones the two
+/// would hand each single slot to and fro.
+fn pause() {
+    const PAUSE: i64 = 1_500;
+    let until = sys::now() + PAUSE;
+    while sys::now() < until {
+        for _ in 0..8 {
+            std::hint::spin_loop();
+        }
+    }
+}
+
 /// Sleeps on the word of a waiting thread, once; says whether that ended the wait.
 fn nap(word: &AtomicU32, deadline: i64) -> Option<Outcome> {
     // Without workers nobody else serves the timers, and what this thread waits for may be a timer's channel.
     let due = if crate::runtime::is_running() { i64::MAX } else { timers::first_deadline() };
-    match sys::futex_wait(word, 0, deadline.min(due)) {
+    match sys::futex_wait(word, ASLEEP, deadline.min(due)) {
         sys::Wait::TimedOut if due < deadline => {
             timers::run_due();
             None

@@ -81,6 +81,8 @@ pub struct Worker {
     pub main_goroutine: Cell<*mut G>,
     /// Declared blocking sections nest.
     pub block_depth: Cell<u32>,
+    /// Where an OS thread naps that was told to go on and is to be woken at the next switch; null: nobody.
+    pub(super) owed: Cell<*const AtomicU32>,
     // -- shared
     /// Stealable goroutines.
     pub queue: LocalQueue<G>,
@@ -218,6 +220,7 @@ impl Worker {
             homed: Cell::new(0),
             main_goroutine: Cell::new(null_mut()),
             block_depth: Cell::new(0),
+            owed: Cell::new(core::ptr::null()),
             main_done: MainState::new(),
             queue: LocalQueue::new(),
             inbox: Inbox::new(),

@@ -51,7 +51,7 @@
 //! in `fence.rs`.
 
 use super::{futex_wait, futex_wake_addr, heavy_fence, light_fence, sleepers};
-use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, SPINS};
+use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, LOOKS, MAX_PAUSE};
 use crate::rank::{self, Rank};
 
 /// A lock without data, of rank [`Rank::Chan`].
@@ -136,16 +136,19 @@ impl RawLock {
         }
     }
 
-    /// Looks a few times more, then sleeps.
+    /// Looks a few times more, then sleeps. The looks come further and further apart: whoever uses the lock over and over gets on
+    /// faster than with a competitor that asks for its cache line all the time, and so does the competitor in its turn.
     #[cold]
     #[inline(never)]
     fn lock_slow(&self) {
-        for _ in 0..SPINS {
+        for turn in 0..LOOKS {
             // Relaxed: only a hint whether the read-modify-write is worth it.
             if self.state.load(Ordering::Relaxed) == 0 && self.try_acquire() {
                 return;
             }
-            spin_loop();
+            for _ in 0..(1 << turn).min(MAX_PAUSE) {
+                spin_loop();
+            }
         }
         sleepers::enter(self.addr()); // ordered before the look at `state` by the fence, S2
         heavy_fence();

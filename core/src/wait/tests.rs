@@ -77,7 +77,7 @@ fn begin(t: &Toy, n: usize) {
 /// Waits, and takes the nodes that did not win out of the queue (W4).
 fn finish(t: &Toy) -> Outcome {
     let outcome = t.thread.sleep(i64::MAX, |word, deadline| {
-        sys::futex_wait(word, 0, deadline);
+        sys::futex_wait(word, ASLEEP, deadline);
         None
     });
     let mut queue = t.queue.lock();
@@ -177,4 +177,54 @@ fn loom_wait_late_parties_of_one_wait_spare_the_next() {
         let slot = t.slot.with(|p| unsafe { *p });
         assert_eq!(slot, u32::from(first) + if timed_out && first { 0 } else { 10 });
     });
+}
+
+/// A wait with one party that begins with a nap: taking the node is the claim, and whoever took it wakes the thread later, or never.
+fn nap(wakes: bool, sleeps: bool) {
+    check(3, move || {
+        let t = toy();
+        let a = t.clone();
+        t.thread.waiter.begin_single();
+        // SAFETY: our node, in no queue.
+        unsafe {
+            (*t.thread.node.get()).set(&t.thread.waiter, null_mut(), 0, false);
+            t.queue.lock().push_back(t.thread.node.get());
+        }
+        let peer = thread::spawn(move || {
+            a.queue.lock().pop_front();
+            // SAFETY: taking the node was the claim.
+            unsafe {
+                a.slot.with_mut(|p| *p = 1);
+                let word = ThreadWaiter::tell_later(&a.thread);
+                if wakes && !word.is_null() {
+                    sys::futex_wake_addr(word, 1);
+                }
+            }
+        });
+        t.thread.nap(|word| {
+            if sleeps {
+                sys::futex_wait(word, NAPPING, i64::MAX);
+            }
+        });
+        assert_eq!(finish(&t), Outcome::Peer);
+        // SAFETY: the claimer was done with it before it told us.
+        assert_eq!(t.slot.with(|p| unsafe { *p }), 1);
+        peer.join().unwrap();
+        assert_eq!(t.thread.word.load(Ordering::Relaxed), UP, "ready for the next wait");
+    });
+}
+
+#[test]
+fn loom_wait_a_nap_that_ends_by_itself_needs_nobody() {
+    nap(false, false);
+}
+
+#[test]
+fn loom_wait_a_napper_is_woken_later() {
+    nap(true, true);
+}
+
+#[test]
+fn loom_wait_a_wake_up_after_the_nap_is_harmless() {
+    nap(true, false);
 }
