@@ -23,6 +23,8 @@ mod cell;
 #[cfg_attr(loom, allow(dead_code))]
 mod heap;
 #[cfg_attr(loom, allow(dead_code))]
+mod hope;
+#[cfg_attr(loom, allow(dead_code))]
 mod inbox;
 #[cfg_attr(loom, allow(dead_code))]
 mod inject;

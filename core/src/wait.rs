@@ -33,6 +33,7 @@
 //! by the run queue or the futex word that resumes it.
 
 use crate::cell::{const_new, AtomicU32, Ordering, UnsafeCell};
+use crate::hope::Hope;
 use crate::list::{Link, Links};
 use crate::sys;
 use core::ptr::null_mut;
@@ -74,11 +75,7 @@ pub const ASLEEP: u32 = 2;
 /// `ThreadWaiter::word`: the thread sleeps on it, or is about to, but not for long: whoever tells it may wake it a little later.
 pub const NAPPING: u32 = 3;
 
-/// A watch that pays adds one to the hope of a thread, up to this, one in vain takes one; without hope it does not watch.
-const HOPE: u32 = 4;
-/// Waits that are left out then, before it tries again.
-const RETRY: u32 = 32;
-/// Looks of one such watch.
+/// Looks of a thread before it sleeps.
 const LOOKS: u32 = 4;
 
 /// Somebody who waits. See the module's text.
@@ -272,8 +269,8 @@ pub struct ThreadWaiter {
     word: AtomicU32,
     /// Its membership for plain operations.
     pub node: core::cell::UnsafeCell<Node>,
-    /// See `watch`; above `HOPE`, for how many waits it has left that out. The thread's own.
-    hope: core::cell::Cell<u32>,
+    /// Whether it looks before it sleeps; the thread's own.
+    hope: Hope,
 }
 
 impl ThreadWaiter {
@@ -284,7 +281,7 @@ impl ThreadWaiter {
                 waiter: Waiter::new(Kind::Thread),
                 word: AtomicU32::new(UP),
                 node: core::cell::UnsafeCell::new(Node::new()),
-                hope: core::cell::Cell::new(HOPE),
+                hope: Hope::new(),
             }
         }
     }
@@ -334,20 +331,17 @@ impl ThreadWaiter {
     /// Looks for a moment whether it is told to go on, unless that was in vain of late: it pays while the partner runs on another CPU.
     /// `pause` is what lies between two looks: the time of many operations of the partner, which gets them done undisturbed.
     pub fn watch(&self, pause: impl Fn()) {
-        let hope = self.hope.get();
-        if hope == 0 || hope > HOPE {
-            // Now and then it is tried again.
-            self.hope.set(if hope >= HOPE + RETRY { 1 } else { hope.max(HOPE) + 1 });
+        if !self.hope.is_there() {
             return;
         }
         for _ in 0..LOOKS {
             pause();
             if self.is_told() {
-                self.hope.set(HOPE.min(hope + 1));
+                self.hope.came_true();
                 return;
             }
         }
-        self.hope.set(hope - 1);
+        self.hope.was_in_vain();
     }
 
     /// Takes one step from `UP` towards deeper sleep. False: it was told to go on.
