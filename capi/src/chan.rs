@@ -87,6 +87,7 @@ pub unsafe extern "C" fn zk_chan_new_with(opts: *const zk_chan_opts) -> *mut zk_
     let made = ByteChan::new(ByteChanOpts {
         elem_size: opts.elem_size,
         capacity: opts.capacity,
+        overflow: None,
         // SAFETY: the two differ in what a thin data pointer points to, which no ABI sees.
         drop: opts.drop.map(|hook| unsafe { mem::transmute::<CDrop, RawDrop>(hook) }),
         user: opts.user,

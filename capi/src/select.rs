@@ -120,9 +120,9 @@ unsafe fn select(cases: *const zk_case, n: usize, deadline: zk_time, order: Orde
     let case = &cases[chosen.index];
     if !case.ok.is_null() {
         // SAFETY: H2, and aligned.
-        unsafe { case.ok.write(chosen.ok) };
+        unsafe { case.ok.write(chosen.ok()) };
     }
-    if !chosen.ok && case.op == SEND {
+    if !chosen.ok() && case.op == SEND {
         return Err(Error::Closed);
     }
     Ok(chosen.index as c_int) // below MAX_CASES

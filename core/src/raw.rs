@@ -4,6 +4,7 @@
 
 pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
 pub use crate::chan::core::{Error, FOREVER, NOWAIT};
+pub use crate::chan::policy::{Overflow, Policy};
 pub use crate::context::tree::{Cause, Ctx, End, Value};
 pub use crate::dump::{dump, each, each_brief, held, list, stats, GoInfo, Held, Stats};
 pub use crate::go::{label, set_label, Mobility};
@@ -15,7 +16,7 @@ pub use crate::sanitize::{acquire as happens_after, release as happens_before};
 pub use crate::sched::blocking::{begin as block_begin, end as block_end};
 pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
 pub use crate::sched::{goid, in_helper, yield_now};
-pub use crate::select::{Order, Selected};
+pub use crate::select::{How, Order, Selected};
 pub use crate::sync::waitgroup::RawWaitGroup;
 pub use crate::sync::{RawCond, RawMutex, RawOnce, RawRwMutex, RawSem};
 pub use crate::timers::{after as time_in, now, CFn};
@@ -121,11 +122,12 @@ impl Case {
 const SMALL: usize = 16;
 
 /// Waits until one case can proceed and performs it. A receive from a closed channel zeroes its `elem` and is not `ok`; a
-/// send to a closed one is not `ok` and nothing was sent.
+/// send to a closed one is not `ok` and nothing was sent. A value that a channel drops is ended before the call returns.
 ///
 /// # Errors
 /// `WouldBlock`, `TimedOut`, `Cancelled`, `Interrupted`, `Deadlock`: no case ran. `Invalid` for more than 65536 cases,
-/// `Perm` for a send on a timer's channel or a wait on a helper thread, `Shutdown`.
+/// `Perm` for a send on a timer's channel or a wait on a helper thread, `Shutdown`, `NoMemory` for a send to a channel whose
+/// buffer cannot grow.
 ///
 /// # Safety
 /// Channels live until the call returns; `elem` is as for `send` and `recv`.
@@ -157,7 +159,7 @@ unsafe fn select_slow(cases: &[Case], deadline: Time, order: Order) -> Result<Se
         large.resize(cases.len(), none);
         &mut large
     };
-    let mut scratch = Vec::new();
+    let mut scratch = Scratch::default();
     // SAFETY: by the caller.
     unsafe {
         for (s, c) in sel.iter_mut().zip(cases) {
@@ -167,47 +169,84 @@ unsafe fn select_slow(cases: &[Case], deadline: Time, order: Order) -> Result<Se
             }
             let op = if c.op == Op::Send { SelOp::Send } else { SelOp::Recv };
             *s = SelCase { chan: chan.header(), elem: c.elem, op };
-            if c.op == Op::Recv && c.elem.is_null() && chan.has_drop() {
-                grow(&mut scratch, chan.elem_size());
-            }
+            scratch.reserve(c, chan);
         }
-        for (s, c) in sel.iter_mut().zip(cases) {
-            if needs_scratch(c) {
-                s.elem = scratch.as_mut_ptr().cast();
-            }
-        }
+        scratch.lend(sel, cases);
         for c in cases {
             c.chan.as_ref().inspect(|c| sanitize::release((&raw const **c).cast()));
         }
         let r = select_raw(sel, deadline, order)?;
         sanitize::acquire(cases[r.index].chan.cast());
-        let c = &cases[r.index];
-        if c.op == Op::Recv {
-            settle_recv(c, r.ok, scratch.as_mut_ptr().cast());
-        }
+        settle(&cases[r.index], r, sel[r.index].elem);
         Ok(r)
     }
 }
 
-fn grow(scratch: &mut Vec<u128>, bytes: usize) {
-    let words = bytes.div_ceil(16).max(1);
-    if scratch.len() < words {
-        scratch.resize(words, 0);
+/// Values that are nobody else's: what is received into nothing, and what is sent where another value may come back.
+#[derive(Default)]
+struct Scratch {
+    words: Vec<u128>,
+    /// All receives share the first words, because one case runs at most.
+    shared: usize,
+    own: usize,
+}
+
+impl Scratch {
+    fn reserve(&mut self, c: &Case, chan: &ByteChan) {
+        let words = words(chan);
+        if discards(c, chan) {
+            self.shared = self.shared.max(words);
+        } else if c.op == Op::Send && chan.leaves_values() {
+            self.own += words;
+        }
+    }
+
+    /// Gives the cases that need it a place, with the value if it is a send.
+    ///
+    /// # Safety
+    /// As for `select`.
+    unsafe fn lend(&mut self, sel: &mut [SelCase], cases: &[Case]) {
+        if self.shared + self.own == 0 {
+            return;
+        }
+        self.words.resize(self.shared + self.own, 0);
+        let mut next = self.shared;
+        for (s, c) in sel.iter_mut().zip(cases) {
+            // SAFETY: by the caller the channel is alive and a send has a value; `reserve` has counted the words.
+            unsafe {
+                let Some(chan) = c.chan.as_ref() else { continue };
+                if discards(c, chan) {
+                    s.elem = self.words.as_mut_ptr().cast();
+                } else if c.op == Op::Send && chan.leaves_values() {
+                    s.elem = self.words.as_mut_ptr().add(next).cast();
+                    s.elem.copy_from_nonoverlapping(c.elem, chan.elem_size());
+                    next += words(chan);
+                }
+            }
+        }
     }
 }
 
-unsafe fn needs_scratch(c: &Case) -> bool {
-    // SAFETY: by the caller of `select`.
-    unsafe { c.op == Op::Recv && c.elem.is_null() && c.chan.as_ref().is_some_and(ByteChan::has_drop) }
+/// What a value takes of the scratch.
+fn words(chan: &ByteChan) -> usize {
+    chan.elem_size().div_ceil(16).max(1)
 }
 
-unsafe fn settle_recv(c: &Case, ok: bool, scratch: *mut u8) {
-    // SAFETY: by the caller of `select`: the case that ran has a channel and room for its value.
+fn discards(c: &Case, chan: &ByteChan) -> bool {
+    c.op == Op::Recv && c.elem.is_null() && chan.has_drop()
+}
+
+/// Ends the value that nobody wants, and zeroes what a closed channel did not fill.
+///
+/// # Safety
+/// As for `select`; `elem` is the place that the case `c`, which ran as `r` says, had.
+unsafe fn settle(c: &Case, r: Selected, elem: *mut u8) {
+    // SAFETY: by the caller: the case that ran has a channel and room for its value.
     unsafe {
         let chan = &*c.chan;
-        if ok && needs_scratch(c) {
-            chan.drop_value(scratch);
-        } else if !ok && !c.elem.is_null() {
+        if r.how == How::Left || r.ok() && discards(c, chan) {
+            chan.drop_value(elem);
+        } else if c.op == Op::Recv && !r.ok() && !c.elem.is_null() {
             c.elem.write_bytes(0, chan.elem_size());
         }
     }

@@ -90,8 +90,28 @@ pub enum Order {
 pub struct Selected {
     /// Its index.
     pub index: usize,
-    /// False: it met a closed channel; nothing was moved.
-    pub ok: bool,
+    /// What it came to.
+    pub how: How,
+}
+
+/// What the case that ran came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It met a closed channel; nothing was moved.
+    Closed,
+    /// The value was moved.
+    Done,
+    /// It was a send, and by the channel's policy a value is dropped: it lies where the sent one lay, and is the caller's to
+    /// end.
+    Left,
+}
+
+impl Selected {
+    /// Whether a value was moved.
+    #[inline(always)]
+    pub fn ok(self) -> bool {
+        self.how != How::Closed
+    }
 }
 
 /// Cases for which everything fits on the stack.
@@ -100,7 +120,8 @@ const SMALL: usize = 16;
 /// Waits until one case can proceed and performs it.
 ///
 /// # Errors
-/// `WouldBlock` (`NOWAIT`), `TimedOut`, `Cancelled`, `Interrupted`, `Deadlock`: no case ran, no value was moved.
+/// `WouldBlock` (`NOWAIT`), `TimedOut`, `Cancelled`, `Interrupted`, `Deadlock`, `NoMemory` (for a send on a channel that
+/// grows): no case ran, no value was moved.
 ///
 /// # Safety
 /// Each `chan` is null or a channel that lives until the call returns; each `elem` fits its channel as for
@@ -150,12 +171,16 @@ unsafe fn select_locked(cases: &[SelCase], deadline: i64, order: Order) -> Resul
         locks.lock();
         for &i in perm {
             match try_case(&cases[i as usize]) {
-                Found::Ready(woken, ok) => {
+                Found::Ready(woken, how) => {
                     locks.unlock();
                     finish(woken, deadline);
-                    return Ok(Selected { index: i as usize, ok });
+                    return Ok(Selected { index: i as usize, how });
                 }
                 Found::NotReady => {}
+                Found::NoMemory => {
+                    locks.unlock();
+                    return Err(Error::NoMemory);
+                }
             }
         }
         if deadline == NOWAIT {
@@ -214,8 +239,10 @@ fn with_thread_rng(f: impl FnOnce(&mut Rng)) {
 }
 
 enum Found {
-    Ready(*const Waiter, bool),
+    Ready(*const Waiter, How),
     NotReady,
+    /// For a send that is ready but for that.
+    NoMemory,
 }
 
 #[inline(always)]
@@ -232,10 +259,15 @@ unsafe fn try_case(c: &SelCase) -> Found {
         match step {
             Step::Done(woken) => {
                 sched::announce();
-                Found::Ready(woken, true)
+                Found::Ready(woken, How::Done)
             }
-            Step::Closed => Found::Ready(core::ptr::null(), false),
-            Step::Wait => Found::NotReady,
+            Step::Closed => Found::Ready(core::ptr::null(), How::Closed),
+            Step::Wait | Step::Full => Found::NotReady,
+            Step::Left => {
+                sched::announce();
+                Found::Ready(core::ptr::null(), How::Left)
+            }
+            Step::NoMemory => Found::NoMemory,
         }
     }
 }
@@ -266,9 +298,9 @@ unsafe fn try_singly(cases: &[SelCase], perm: &[u32], deadline: i64) -> Option<S
             (*c.chan).lock().lock();
             let found = try_case(c);
             (*c.chan).lock().unlock();
-            if let Found::Ready(woken, ok) = found {
+            if let Found::Ready(woken, how) = found {
                 finish(woken, deadline);
-                return Some(Selected { index: i as usize, ok });
+                return Some(Selected { index: i as usize, how });
             }
         }
     }
@@ -359,7 +391,9 @@ unsafe fn wait(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i64) ->
         let result = if winner.is_null() {
             Err(outcome.into())
         } else {
-            Ok(Selected { index: (*winner).case as usize, ok: (*winner).ok })
+            // A receiver took the value, or room was made for it: nothing is left.
+            let how = if (*winner).ok { How::Done } else { How::Closed };
+            Ok(Selected { index: (*winner).case as usize, how })
         };
         give_nodes(nodes);
         result

@@ -654,7 +654,7 @@ fn c25_a_receive_can_discard() {
             capacity: 2,
             drop: Some(count_drop),
             user: (&raw const dropped).cast_mut().cast(),
-            name: None,
+            ..Default::default()
         };
         let c = Bytes(raw::ByteChan::new(opts).unwrap());
         c.send(1, raw::NOWAIT).unwrap();

@@ -72,7 +72,7 @@ fn choose(cases: &mut [Case], deadline: raw::Time, order: Order) -> raw::Result<
         })
         .collect();
     // SAFETY: channels and elements outlive the call; all elements have the channels' size.
-    unsafe { raw::select(&raw_cases, deadline, order) }.map(|s| (s.index, s.ok))
+    unsafe { raw::select(&raw_cases, deadline, order) }.map(|s| (s.index, s.ok()))
 }
 
 // ---- evaluation ---------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ fn choose(given: &[*mut PyObject], rows: &mut [Row], cases: &mut [Case], deadlin
     // SAFETY: the cells are 8 bytes, as the elements of our channels and of timers are, and alive until the call is back.
     let answer = wait::blocking(deadline, |d| unsafe { raw::select(cases, d, raw::Order::Fair) });
     let sent = match &answer {
-        Ok(Ok(s)) if s.ok => Some(s.index),
+        Ok(Ok(s)) if s.ok() => Some(s.index),
         _ => None,
     };
     for (i, row) in rows.iter().enumerate() {
@@ -134,7 +134,7 @@ fn prepare(i: usize, o: *mut PyObject, row: &mut Row, case: &mut Case) -> Res<()
 
 /// `(index, value)` of the case that was chosen.
 fn result(s: &raw::Selected, row: &Row, chan: *const raw::ByteChan) -> Res<Obj> {
-    let value = match (row.what, s.ok) {
+    let value = match (row.what, s.ok()) {
         (What::Send, false) => return Err(chan::send_closed(chan)),
         (What::Send | What::Nothing, _) => py::none(),
         (_, false) => closed(),

@@ -1,23 +1,41 @@
 //! Channels of values whose size is known at run time: what `zk_chan` is, and what Python's `Chan` holds.
 //!
 //! *Where it sits*: layer 4, a thin dress over `core`. The checks a C caller needs are here, not in the algorithm.
+//!
+//! # State
+//!
+//! Beside the core's channel, how many *producers* it has: handles of senders, the last of which closes it.
+//!
+//! # Invariants
+//!
+//! * **BP1** A channel has had no producer yet ([`NEW`]), or has some, or its last one is gone ([`OVER`]) and it is closed or
+//!   just being closed by that one's owner. It never comes back from there.
+//!
+//! # Orderings
+//!
+//! Those of `std::sync::Arc`: relaxed up, release-acquire down.
 
 use super::core::{Core, Error, Header, NOWAIT};
+use super::policy::{Overflow, Policy, Stayed};
 use super::ring::{ByteRing, NoRing, Ring};
 use super::source::Source;
+use crate::cell::{AtomicUsize, Ordering};
 use crate::{runtime, sanitize};
 use core::ffi::c_void;
 use std::sync::Arc;
 
-/// Called with each value that was sent and that nobody received, and the user's word.
+/// Called with each value that was sent and that nobody received, or that the channel dropped, and the user's word.
 pub type DropFn = unsafe extern "C-unwind" fn(*mut u8, *mut c_void);
 
 /// How a byte channel is made.
 pub struct ByteChanOpts {
     /// Bytes of a value.
     pub elem_size: usize,
-    /// Values the buffer holds; 0: sender and receiver meet.
+    /// Values the buffer holds; 0: sender and receiver meet. If it refuses values: how many until then, 0 for no limit.
     pub capacity: usize,
+    /// What becomes of a value for which there is no room; `None`: its sender waits. A channel that refuses makes its buffer as
+    /// it is needed.
+    pub overflow: Option<Overflow>,
     /// For values whose send succeeded and that nobody received, or that were received into nothing.
     pub drop: Option<DropFn>,
     /// Passed to `drop`.
@@ -28,13 +46,16 @@ pub struct ByteChanOpts {
 
 impl Default for ByteChanOpts {
     fn default() -> ByteChanOpts {
-        ByteChanOpts { elem_size: 0, capacity: 0, drop: None, user: core::ptr::null_mut(), name: None }
+        ByteChanOpts { elem_size: 0, capacity: 0, overflow: None, drop: None, user: core::ptr::null_mut(), name: None }
     }
 }
 
 /// A channel of byte values.
 pub struct ByteChan {
     core: Core<ByteRing>,
+    /// No timer and no policy: a send needs no second look.
+    plain: bool,
+    producers: AtomicUsize,
     elem_size: usize,
     drop: Option<DropFn>,
     user: *mut c_void,
@@ -79,8 +100,43 @@ impl Drop for Edges {
     }
 }
 
-/// A scratch value on the stack, for receiving into nothing.
-const SCRATCH: usize = 256;
+/// `producers`: there was none yet.
+const NEW: usize = 0;
+/// `producers`: the last one is gone.
+const OVER: usize = usize::MAX;
+
+/// What a send that moved nothing out came to, seen by its caller.
+fn sent(stayed: Stayed) -> Result<(), Error> {
+    match stayed {
+        Stayed::Unsent(e) => Err(e),
+        Stayed::Left => Ok(()),
+    }
+}
+
+/// Room for one value: for receiving into nothing, and for sending where another value may come back. Small ones lie on the
+/// stack.
+struct Scratch {
+    small: [u128; 16],
+    large: Vec<u128>,
+}
+
+impl Scratch {
+    fn new(size: usize) -> Scratch {
+        let mut large = Vec::new();
+        if size > size_of::<[u128; 16]>() {
+            large.resize(size.div_ceil(16), 0);
+        }
+        Scratch { small: [0; 16], large }
+    }
+
+    fn as_mut_ptr(&mut self) -> *mut u8 {
+        if self.large.is_empty() {
+            self.small.as_mut_ptr().cast()
+        } else {
+            self.large.as_mut_ptr().cast()
+        }
+    }
+}
 
 impl ByteChan {
     /// A new channel.
@@ -102,12 +158,18 @@ impl ByteChan {
     }
 
     fn build(o: ByteChanOpts, source: Option<Box<Source>>) -> Result<Arc<ByteChan>, Error> {
-        let ring = ByteRing::new(o.elem_size, o.capacity).map_err(|e| match e {
+        let ring = match o.overflow {
+            Some(Overflow::Refuse) => ByteRing::growing(o.elem_size, (o.capacity != 0).then_some(o.capacity)),
+            _ => ByteRing::new(o.elem_size, o.capacity),
+        };
+        let ring = ring.map_err(|e| match e {
             NoRing::Absurd => Error::Invalid,
             NoRing::OutOfMemory => Error::NoMemory,
         })?;
         Ok(Arc::new(ByteChan {
-            core: Core::new(ring, source),
+            plain: source.is_none() && o.overflow.is_none(),
+            core: Core::new(ring, source, o.overflow.map(|f| Policy::new(f, o.drop.is_some()))),
+            producers: AtomicUsize::new(NEW),
             elem_size: o.elem_size,
             drop: o.drop,
             user: o.user,
@@ -142,7 +204,7 @@ impl ByteChan {
         self.len() == 0
     }
 
-    /// Size of the buffer.
+    /// Size of the buffer; `usize::MAX` if it has no limit.
     pub fn cap(&self) -> usize {
         self.core.cap().unwrap_or(usize::MAX)
     }
@@ -155,6 +217,11 @@ impl ByteChan {
     /// Whether its values come from a timer: then it can be neither sent to nor closed.
     pub fn is_timer(&self) -> bool {
         self.core.header().source().is_some()
+    }
+
+    /// What it does with values for which there is no room, unless their senders wait.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.core.policy()
     }
 
     /// Refuses what cannot work: in a forked child or after shutdown, and waiting on a helper thread.
@@ -172,19 +239,52 @@ impl ByteChan {
     /// Copies a value in.
     ///
     /// # Errors
-    /// `Closed`, `TimedOut`, `WouldBlock`, `Cancelled`, `Shutdown`; `Perm` on a timer's channel or on a helper thread.
+    /// `Closed`, `TimedOut`, `WouldBlock`, `Cancelled`, `Shutdown`; `Perm` on a timer's channel or on a helper thread. On a
+    /// channel that refuses values: `Limit` when it is full, `WouldBlock` if the send was not to wait anyway; `NoMemory`.
     ///
     /// # Safety
     /// `elem` points to `elem_size` readable bytes that stay unchanged until the call returns.
     #[inline]
     pub unsafe fn send(&self, elem: *const u8, deadline: i64) -> Result<(), Error> {
         self.check(deadline)?;
+        if !self.plain {
+            // SAFETY: by the caller.
+            return unsafe { self.send_by_policy(elem, deadline) };
+        }
+        let _edges = Edges::of(self);
+        // SAFETY: by the caller; without a policy nothing is written to `elem`.
+        unsafe { self.named(deadline, |d| self.core.send(elem.cast_mut(), d).or_else(sent)) }
+    }
+
+    /// A send that does not wait, whatever the deadline. The bytes at `elem` are the caller's to keep, so what may come back does
+    /// not come there.
+    #[cold]
+    unsafe fn send_by_policy(&self, elem: *const u8, deadline: i64) -> Result<(), Error> {
         if self.is_timer() {
             return Err(Error::Perm);
         }
-        let _edges = Edges::of(self);
-        // SAFETY: by the caller.
-        unsafe { self.named(deadline, |d| self.core.send(elem, d)) }
+        let edges = Edges::of(self);
+        if !self.leaves_values() {
+            // SAFETY: by the caller; a policy that hands nothing over writes nothing.
+            return unsafe { self.core.send(elem.cast_mut(), deadline).or_else(sent) };
+        }
+        let mut scratch = Scratch::new(self.elem_size);
+        let p = scratch.as_mut_ptr();
+        // SAFETY: by the caller there is a value at `elem`, and `p` has room for one; what is left there is ours.
+        unsafe {
+            p.copy_from_nonoverlapping(elem, self.elem_size);
+            let r = self.core.send(p, deadline);
+            drop(edges);
+            if r == Err(Stayed::Left) {
+                self.drop_value(p);
+            }
+            r.or_else(sent)
+        }
+    }
+
+    /// Whether a send may leave another value in the place of the sent one: then that must not be the caller's own.
+    pub fn leaves_values(&self) -> bool {
+        self.core.policy().is_some_and(|p| p.drops() && p.hands_over())
     }
 
     /// Runs an operation; if it has to wait, dumps show the channel's name meanwhile.
@@ -241,14 +341,8 @@ impl ByteChan {
 
     #[cold]
     unsafe fn recv_and_drop(&self, deadline: i64) -> Result<(), Error> {
-        let mut small = [0u128; SCRATCH / 16];
-        let mut large = Vec::new();
-        let p: *mut u8 = if self.elem_size <= SCRATCH {
-            small.as_mut_ptr().cast()
-        } else {
-            large.resize(self.elem_size.div_ceil(16), 0u128);
-            large.as_mut_ptr().cast()
-        };
+        let mut scratch = Scratch::new(self.elem_size);
+        let p = scratch.as_mut_ptr();
         // SAFETY: p has room for a value.
         unsafe {
             self.named(deadline, |d| self.core.recv(p, d))?;
@@ -292,6 +386,28 @@ impl ByteChan {
         }
     }
 
+    /// Counts a new producer. False if the channel is closed or a timer's.
+    pub fn add_producer(&self) -> bool {
+        !self.is_timer() && !self.is_closed() && self.more_producers()
+    }
+
+    /// Counts one more on the strength of a producer there is, also on a closed channel. False if they are too many.
+    pub fn more_producers(&self) -> bool {
+        // Relaxed: nothing is read on the strength of the new value; whoever closes by the old one has left `OVER` (BP1).
+        self.producers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < OVER - 1).then_some(n + 1)).is_ok()
+    }
+
+    /// Takes back one that was counted; the last one closes the channel.
+    pub fn drop_producer(&self) {
+        let last = |n| Some(if n == 1 { OVER } else { n - 1 });
+        // AcqRel pairs with the same operation of the other producers: what they sent happens before the close.
+        let before = self.producers.fetch_update(Ordering::AcqRel, Ordering::Relaxed, last);
+        if before == Ok(1) {
+            // Closed already, or shut down: there is nothing left to tell anybody.
+            let _ = self.close();
+        }
+    }
+
     /// Shows each buffered value, oldest first, under the channel's lock: `f` must not call back.
     pub fn each_buffered(&self, f: &mut dyn FnMut(*const u8)) {
         let h = self.core.header();
@@ -312,8 +428,8 @@ impl Drop for ByteChan {
         if self.drop.is_none() {
             return;
         }
-        let mut large = vec![0u128; self.elem_size.div_ceil(16).max(1)];
-        let p: *mut u8 = large.as_mut_ptr().cast();
+        let mut scratch = Scratch::new(self.elem_size);
+        let p = scratch.as_mut_ptr();
         // SAFETY: nobody else refers to the channel; p has room for a value.
         unsafe {
             while self.core.ring().len() > 0 {

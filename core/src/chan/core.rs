@@ -17,7 +17,8 @@
 //!   receiver that takes from a full buffer moves the first waiting sender's value into the freed slot (C-10). So values
 //!   are received in the order of their sends, and nobody steals what was promised (C-09).
 //! * **C3** Once closed, always closed; the queues are empty from then on.
-//! * **C4** Every value has one owner: the sender until the operation succeeded, then the ring or the receiver.
+//! * **C4** Every value has one owner: the sender until the operation succeeded, then the ring or the receiver. What a policy
+//!   drops belongs to the sender that made it drop.
 //! * **C5** User code (drop, clone, callbacks) never runs under the lock, and nobody parks under it.
 //! * **C6** `mirror` copies the state under the lock; it is written under it. Who reads it without the lock only decides that
 //!   there was an instant at which an operation was not possible (C-23); its file says why that is so.
@@ -26,6 +27,7 @@
 //!
 //! The lock orders everything but the mirror, which has its own text.
 
+use super::policy::{Policy, Stayed};
 use super::ring::Ring;
 use super::source::Source;
 use crate::cell::{AtomicUsize, Ordering};
@@ -42,7 +44,7 @@ pub use crate::error::{Error, FOREVER, NOWAIT};
 /// What select needs of a channel whose type it does not know.
 pub struct VTable {
     /// Tries to send under the lock.
-    pub send: unsafe fn(&Header, *const u8) -> Step,
+    pub send: unsafe fn(&Header, *mut u8) -> Step,
     /// Tries to receive under the lock.
     pub recv: unsafe fn(&Header, *mut u8) -> Step,
     /// Whether a send could proceed now, under the lock.
@@ -56,17 +58,24 @@ pub struct VTable {
 pub enum Step {
     /// Done; somebody may have to be readied after the lock is released.
     Done(*const Waiter),
+    /// Sent, and by the channel's policy a value is dropped: it lies where the sent one lay, and the caller ends it after the
+    /// lock is released (C5).
+    Left,
     /// The channel is closed.
     Closed,
     /// Not possible now.
     Wait,
+    /// Not possible now, and a plain send does not wait for it; a select does.
+    Full,
+    /// There is no memory for the value.
+    NoMemory,
 }
 
 /// The part of a channel that does not depend on the type of its values.
 pub struct Header {
     lock: RawLock,
     mirror: Mirror,
-    /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit.
+    /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit, or a policy that has to be asked.
     slots: usize,
     recvq: UnsafeCell<List<Node>>,
     sendq: UnsafeCell<List<Node>>,
@@ -84,6 +93,8 @@ pub struct Core<R: Ring> {
     ring: UnsafeCell<R>,
     /// The limit of the ring, for those who ask without the lock.
     limit: Option<usize>,
+    /// For sends that find no room; without one they wait.
+    pub(super) policy: Option<Policy>,
 }
 
 // SAFETY: all fields behind UnsafeCell are used under the lock only; values cross threads, hence R: Send.
@@ -323,13 +334,13 @@ impl<R: Ring> Core<R> {
     };
 
     /// A channel over `ring`; fed by `source` if it is a timer's.
-    pub fn new(ring: R, source: Option<Box<Source>>) -> Core<R> {
+    pub fn new(ring: R, source: Option<Box<Source>>, policy: Option<Policy>) -> Core<R> {
         let limit = ring.cap();
-        let slots = limit.filter(|n| *n > 0).unwrap_or(NEVER_FULL);
+        let slots = limit.filter(|n| *n > 0 && policy.is_none()).unwrap_or(NEVER_FULL);
         if CHECKED {
             LIVE.fetch_add(1, Ordering::Relaxed);
         }
-        Core { header: Header::new(&Self::VTABLE, slots, source), ring: UnsafeCell::new(ring), limit }
+        Core { header: Header::new(&Self::VTABLE, slots, source), ring: UnsafeCell::new(ring), limit, policy }
     }
 
     /// The type-independent part.
@@ -371,14 +382,14 @@ impl<R: Ring> Core<R> {
     }
 
     #[inline(always)]
-    unsafe fn note_len(&self) {
+    pub(super) unsafe fn note_len(&self) {
         // SAFETY: the lock is held.
         let n = unsafe { self.ring().len() };
         self.header.mirror.set_len(n); // C6
     }
 
     #[inline(always)]
-    unsafe fn try_send_locked(&self, src: *const u8) -> Step {
+    unsafe fn try_send_locked(&self, src: *mut u8) -> Step {
         let h = &self.header;
         // SAFETY: the lock is held; a claimed receiver's slot is ours until it is readied (W3).
         unsafe {
@@ -395,7 +406,10 @@ impl<R: Ring> Core<R> {
                 self.note_len();
                 return Step::Done(core::ptr::null());
             }
-            Step::Wait
+            match &self.policy {
+                None => Step::Wait,
+                Some(policy) => self.overflow_locked(policy, src),
+            }
         }
     }
 
@@ -436,7 +450,12 @@ impl<R: Ring> Core<R> {
     unsafe fn can_send_locked(&self) -> bool {
         let h = &self.header;
         // SAFETY: the lock is held.
-        unsafe { h.is_closed() || self.ring().has_room() || (*h.recvq.get()).iter().any(|n| Node::is_free(n)) }
+        unsafe {
+            h.is_closed()
+                || self.limit.is_none_or(|limit| self.ring().len() < limit)
+                || self.policy.as_ref().is_some_and(Policy::drops)
+                || (*h.recvq.get()).iter().any(|n| Node::is_free(n))
+        }
     }
 
     unsafe fn can_recv_locked(&self) -> bool {
@@ -453,20 +472,22 @@ impl<R: Ring> Core<R> {
     /// Sends the value at `src`.
     ///
     /// # Errors
-    /// The value is still the caller's then (C4).
+    /// There is a value at `src` then, and it is the caller's (C4).
     ///
     /// # Safety
-    /// `src` points to a value of the ring's type that stays there until the call returns.
+    /// `src` points to a value of the ring's type that stays there until the call returns. It is written to only if the channel
+    /// has a policy that hands values over.
     #[inline]
-    pub unsafe fn send(&self, src: *const u8, deadline: i64) -> Result<(), Error> {
+    pub unsafe fn send(&self, src: *mut u8, deadline: i64) -> Result<(), Stayed> {
         let h = &self.header;
         if deadline == NOWAIT && h.surely_full() {
-            return self.not_now();
+            return Ok(self.not_now()?);
         }
         // SAFETY: the lock is held between lock and unlock.
         unsafe {
             h.lock.lock();
-            match self.try_send_locked(src) {
+            let step = self.try_send_locked(src);
+            match step {
                 Step::Done(woken) => {
                     sched::announce();
                     h.lock.unlock();
@@ -478,13 +499,14 @@ impl<R: Ring> Core<R> {
                 }
                 Step::Closed => {
                     h.lock.unlock();
-                    Err(Error::Closed)
+                    Err(Error::Closed.into())
                 }
                 Step::Wait if deadline == NOWAIT => {
                     h.lock.unlock();
-                    self.not_now()
+                    Ok(self.not_now()?)
                 }
-                Step::Wait => self.wait_locked(src.cast_mut(), deadline, true),
+                Step::Wait => Ok(self.wait_locked(src, deadline, true)?),
+                Step::Left | Step::Full | Step::NoMemory => self.overflowed(step, deadline),
             }
         }
     }
@@ -523,7 +545,7 @@ impl<R: Ring> Core<R> {
                     h.lock.unlock();
                     self.not_now()
                 }
-                Step::Wait => self.wait_locked(dst, deadline, false),
+                _ => self.wait_locked(dst, deadline, false),
             }
         }
     }

@@ -1,9 +1,11 @@
-//! Channels: one algorithm (`core`), two buffers (`ring`), timers as a source of values (`source`).
+//! Channels: one algorithm (`core`), two buffers (`ring`), timers as a source of values (`source`), what happens to values
+//! without room (`policy`).
 //!
 //! *Where it sits*: layer 4. [`Chan`] is the typed channel under `zokor::channel`; [`ByteChan`] is what C and Python use.
 
 pub mod bytes;
 pub mod core;
+pub mod policy;
 pub mod ring;
 pub mod source;
 
@@ -11,6 +13,7 @@ pub use self::core::{Error, Header, FOREVER, NOWAIT};
 pub use bytes::{ByteChan, ByteChanOpts};
 
 use self::core::Core;
+use policy::{Overflow, Policy, Stayed};
 use ring::TypedRing;
 use source::Source;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -30,20 +33,45 @@ impl<T> Chan<T> {
 
     /// The same in place. It must not move once it is used.
     pub fn unboxed(cap: Option<usize>) -> Chan<T> {
-        Chan { core: Core::new(TypedRing::new(cap), None) }
+        Chan { core: Core::new(TypedRing::new(cap), None, None) }
+    }
+
+    /// A channel whose senders do not wait for room, in place.
+    pub fn with_policy(cap: Option<usize>, overflow: Overflow) -> Chan<T> {
+        let ring = match overflow {
+            Overflow::Refuse => TypedRing::growing(cap),
+            Overflow::DropNewest | Overflow::DropOldest => TypedRing::new(cap),
+        };
+        Chan { core: Core::new(ring, None, Some(Policy::new(overflow, true))) }
     }
 
     /// Sends `v`; on error it comes back.
     #[inline]
     pub fn send(&self, v: T, deadline: i64) -> Result<(), (T, Error)> {
+        self.send_or(v, deadline, drop)
+    }
+
+    /// Sends `v`; on error it comes back. A value that the channel's policy drops goes to `end`.
+    #[inline]
+    pub fn send_or(&self, v: T, deadline: i64, end: impl FnOnce(T)) -> Result<(), (T, Error)> {
         let mut v = ManuallyDrop::new(v);
-        // SAFETY: v stays in this frame until the call returns; on success it was moved out, else it is still ours (C4).
+        // SAFETY: v stays in this frame until the call returns; on success it was moved out, else it is still ours (C4), or
+        // what was left in its place is.
         unsafe {
-            match self.core.send((&raw const v).cast(), deadline) {
+            match self.core.send((&raw mut v).cast(), deadline) {
                 Ok(()) => Ok(()),
-                Err(e) => Err((ManuallyDrop::take(&mut v), e)),
+                Err(Stayed::Unsent(e)) => Err((ManuallyDrop::take(&mut v), e)),
+                Err(Stayed::Left) => {
+                    end(ManuallyDrop::take(&mut v));
+                    Ok(())
+                }
             }
         }
+    }
+
+    /// What it does with values for which there is no room, unless their senders wait.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.core.policy()
     }
 
     /// Receives a value.
@@ -112,6 +140,6 @@ impl Chan<Instant> {
         }
         let period = period.map_or(0, |p| crate::clock::nanos(p).max(1));
         let source = Source::new(crate::clock::deadline(first), period, emit);
-        Arc::new(Chan { core: Core::new(TypedRing::new(Some(0)), Some(Box::new(source))) })
+        Arc::new(Chan { core: Core::new(TypedRing::new(Some(0)), Some(Box::new(source)), None) })
     }
 }

@@ -10,7 +10,18 @@
 
 use std::alloc::{alloc, dealloc, Layout};
 use std::mem::{align_of, size_of, MaybeUninit};
-use std::ptr::{copy_nonoverlapping, NonNull};
+use std::ptr::{copy_nonoverlapping, swap, swap_nonoverlapping, NonNull};
+
+/// Whether a full ring could get more slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grown {
+    /// There is room for another value now.
+    Room,
+    /// It holds as many as it may.
+    AtLimit,
+    /// The system has no memory for it.
+    NoMemory,
+}
 
 /// What a channel needs of its buffer.
 ///
@@ -21,11 +32,10 @@ pub unsafe trait Ring {
     fn len(&self) -> usize;
     /// Values it takes before it is full; `None`: no limit.
     fn cap(&self) -> Option<usize>;
-    /// Whether another value finds room without growing past the limit.
-    #[inline(always)]
-    fn has_room(&self) -> bool {
-        self.cap().is_none_or(|c| self.len() < c)
-    }
+    /// Whether another value can be pushed now.
+    fn has_room(&self) -> bool;
+    /// Makes room where there is none, if the limit allows it.
+    fn grow_within_limit(&mut self) -> Grown;
     /// Moves a value in.
     ///
     /// # Safety
@@ -36,6 +46,11 @@ pub unsafe trait Ring {
     /// # Safety
     /// `len() > 0`; `dst` has room for one value.
     unsafe fn pop(&mut self, dst: *mut u8);
+    /// Moves a value in and the oldest one out to where that came from.
+    ///
+    /// # Safety
+    /// The ring is at its limit, and that is not 0; `at` points to a value, which is moved out of.
+    unsafe fn rotate(&mut self, at: *mut u8);
     /// Moves a value from one place to another, past the buffer.
     ///
     /// # Safety
@@ -54,9 +69,9 @@ pub struct TypedRing<T> {
     shrink_below: usize,
 }
 
-/// First size of an unbounded ring.
+/// First size of a ring that grows.
 const FIRST: usize = 16;
-/// Up to this size an unbounded ring keeps its slots.
+/// Up to this size a ring that grows keeps its slots.
 const KEPT: usize = 1024;
 /// The limit of an unbounded ring.
 const NO_LIMIT: usize = usize::MAX;
@@ -67,8 +82,15 @@ impl<T> TypedRing<T> {
     /// # Panics
     /// If there is no memory for that many.
     pub fn new(limit: Option<usize>) -> TypedRing<T> {
-        let (slots, limit) = limit.map_or((slots(0), NO_LIMIT), |limit| (room(limit), limit));
-        TypedRing { slots, head: 0, len: 0, limit, shrink_below: 0 }
+        match limit {
+            Some(limit) => TypedRing { slots: room(limit), head: 0, len: 0, limit, shrink_below: 0 },
+            None => Self::growing(None),
+        }
+    }
+
+    /// A ring for `limit` values whose slots are made as they are needed.
+    pub fn growing(limit: Option<usize>) -> TypedRing<T> {
+        TypedRing { slots: slots(0), head: 0, len: 0, limit: limit.unwrap_or(NO_LIMIT), shrink_below: 0 }
     }
 
     /// Takes all values out, with the slots. The ring that is left takes no more values until it is asked to grow: for
@@ -79,8 +101,9 @@ impl<T> TypedRing<T> {
     }
 
     #[cold]
+    #[inline(never)]
     fn grow(&mut self) {
-        self.resize((self.slots.len() * 2).max(FIRST));
+        self.resize((self.slots.len() * 2).max(FIRST).min(self.limit));
     }
 
     /// A queue that was long once does not keep the memory. Half at a time, an eighth in use: each resize is paid for by as
@@ -139,6 +162,15 @@ unsafe impl<T> Ring for TypedRing<T> {
         self.len < self.limit
     }
 
+    /// `push` makes the slots it needs.
+    fn grow_within_limit(&mut self) -> Grown {
+        if self.has_room() {
+            Grown::Room
+        } else {
+            Grown::AtLimit
+        }
+    }
+
     #[inline(always)]
     unsafe fn push(&mut self, src: *const u8) {
         if self.len == self.slots.len() {
@@ -164,6 +196,17 @@ unsafe impl<T> Ring for TypedRing<T> {
         self.len -= 1;
         if self.len < self.shrink_below {
             self.shrink();
+        }
+    }
+
+    /// All slots are in use, so the place behind the newest value is that of the oldest.
+    unsafe fn rotate(&mut self, at: *mut u8) {
+        debug_assert!(self.len > 0 && self.len == self.slots.len());
+        // SAFETY: slot head is filled (R1); `at` is a T by the caller.
+        unsafe { swap(self.slots.get_unchecked_mut(self.head).as_mut_ptr(), at.cast::<T>()) };
+        self.head += 1;
+        if self.head == self.slots.len() {
+            self.head = 0;
         }
     }
 
@@ -195,9 +238,14 @@ const _: () = assert!(size_of::<TypedRing<u8>>() <= 48);
 pub struct ByteRing {
     slots: NonNull<u8>,
     size: usize,
+    /// Slots there are.
     cap: usize,
     head: usize,
     len: usize,
+    /// Slots there may be.
+    limit: usize,
+    /// With fewer values a ring that has grown gives half of its slots back.
+    shrink_below: usize,
 }
 
 // SAFETY: the bytes are owned by the ring; what they mean is the face's business.
@@ -220,7 +268,41 @@ impl ByteRing {
             // SAFETY: the layout's size is not zero.
             slots = NonNull::new(unsafe { alloc(layout) }).ok_or(NoRing::OutOfMemory)?;
         }
-        Ok(ByteRing { slots, size, cap, head: 0, len: 0 })
+        Ok(ByteRing { slots, size, cap, head: 0, len: 0, limit: cap, shrink_below: 0 })
+    }
+
+    /// A ring for `limit` values whose slots are made as they are needed; `None` grows without limit.
+    pub fn growing(size: usize, limit: Option<usize>) -> Result<ByteRing, NoRing> {
+        let mut ring = ByteRing::new(size, 0)?;
+        ring.limit = limit.unwrap_or(NO_LIMIT);
+        Ok(ring)
+    }
+
+    /// Moves the values into `cap` slots. False: there is no memory for these, and nothing has changed.
+    #[cold]
+    fn resize(&mut self, cap: usize) -> bool {
+        let Ok(mut new) = ByteRing::new(self.size, cap) else { return false };
+        let first = self.len.min(self.cap - self.head);
+        // SAFETY: R1: the values are in two runs; they move to the front of the new slots, which have room for them.
+        unsafe {
+            let (from, to) = (self.slots.as_ptr(), new.slots.as_ptr());
+            copy_nonoverlapping(from.add(self.head * self.size), to, first * self.size);
+            copy_nonoverlapping(from, to.add(first * self.size), (self.len - first) * self.size);
+        }
+        (new.len, new.limit) = (self.len, self.limit);
+        new.shrink_below = if cap > KEPT { cap / 8 } else { 0 };
+        *self = new;
+        true
+    }
+
+    /// The head starts another round. Here, so that a pop need not ask, a queue that was long once gives half of its slots
+    /// back if less than an eighth is in use; if there is no memory for the smaller half it keeps them.
+    #[inline(always)]
+    fn wrap(&mut self) {
+        self.head = 0;
+        if self.len < self.shrink_below {
+            self.resize(self.cap / 2);
+        }
     }
 
     fn layout(size: usize, cap: usize) -> Result<Option<Layout>, NoRing> {
@@ -268,7 +350,20 @@ unsafe impl Ring for ByteRing {
 
     #[inline(always)]
     fn cap(&self) -> Option<usize> {
-        Some(self.cap)
+        (self.limit != NO_LIMIT).then_some(self.limit)
+    }
+
+    #[inline(always)]
+    fn has_room(&self) -> bool {
+        self.len < self.cap
+    }
+
+    fn grow_within_limit(&mut self) -> Grown {
+        match self.cap.saturating_mul(2).max(FIRST).min(self.limit) {
+            more if more <= self.cap => Grown::AtLimit,
+            more if self.resize(more) => Grown::Room,
+            _ => Grown::NoMemory,
+        }
     }
 
     #[inline(always)]
@@ -285,10 +380,21 @@ unsafe impl Ring for ByteRing {
             unsafe { copy(self.peek(0), dst, self.size) };
         }
         self.head += 1;
-        if self.head == self.cap {
-            self.head = 0;
-        }
         self.len -= 1;
+        if self.head == self.cap {
+            self.wrap();
+        }
+    }
+
+    /// All slots are in use, so the place behind the newest value is that of the oldest.
+    unsafe fn rotate(&mut self, at: *mut u8) {
+        debug_assert!(self.len > 0 && self.len == self.cap);
+        // SAFETY: slot 0 is filled (R1); `at` has the size of a value by the caller, and is not in the ring.
+        unsafe { swap_nonoverlapping(self.peek(0), at, self.size) };
+        self.head += 1;
+        if self.head == self.cap {
+            self.wrap();
+        }
     }
 
     #[inline(always)]

@@ -23,7 +23,7 @@ use super::selected::{Begun, SelectedOperation};
 use super::timer::{at_latest, within, Time};
 use super::{Receiver, Sender};
 use crate::chan::{Header, FOREVER, NOWAIT};
-use crate::select::{Op, Order, SelCase, Selected};
+use crate::select::{How, Op, Order, SelCase, Selected};
 
 /// One operation on the list.
 #[derive(Clone, Copy)]
@@ -419,7 +419,7 @@ impl<'a> Select<'a> {
             .collect();
         let settle = |selected: &Selected| match self.entries[selected.index].kind {
             // SAFETY: the core has filled the slot from the channel of this receiver, which by B1 is alive.
-            Kind::Recv { handle, table } if selected.ok => unsafe { (table.settle)(slot, handle) },
+            Kind::Recv { handle, table } if selected.ok() => unsafe { (table.settle)(slot, handle) },
             _ => true,
         };
         // SAFETY: by B1 the channels are alive. Only the chosen receive is written to `slot`, which is large enough for each;
@@ -427,12 +427,19 @@ impl<'a> Select<'a> {
         let selected = unsafe { choose(&cases, self.order, deadline, settle) }?;
         let entry = self.entries[selected.index];
         let begun = match entry.kind {
-            Kind::Recv { table, .. } if selected.ok => Begun::Received { table, buffer },
+            Kind::Recv { table, .. } if selected.ok() => Begun::Received { table, buffer },
             Kind::Recv { .. } => Begun::RecvDisconnected,
-            Kind::Send { table } if selected.ok => Begun::Promised { table, offer: offers.take_sent(entry.index) },
+            Kind::Send { table } if selected.ok() => {
+                Begun::Promised { table, offer: offers.take_sent(entry.index, selected.how) }
+            }
             Kind::Send { .. } => Begun::SendDisconnected,
         };
-        Some(SelectedOperation { index: entry.index, address: entry.address, begun, _handles: PhantomData })
+        let operation = SelectedOperation { index: entry.index, address: entry.address, begun, _handles: PhantomData };
+        if let (true, Begun::Promised { table, offer }) = (selected.how == How::Left, &operation.begun) {
+            // SAFETY: the table is the one that made the offer, which the operation owns.
+            unsafe { (table.dismiss_left)(*offer) };
+        }
+        Some(operation)
     }
 
     /// The index of an operation that is ready; `None` if the deadline came first.

@@ -15,6 +15,7 @@ use super::__select::{Held, Slot};
 use super::shared::{Message, Promised};
 use super::Receiver;
 use crate::chan::{Chan, NOWAIT};
+use crate::select::How;
 
 /// What the selection knows about the `T` of a receive.
 pub(super) struct RecvTable {
@@ -29,7 +30,9 @@ pub(super) struct RecvTable {
 pub(super) struct SendTable {
     make: fn() -> *mut (),
     elem: unsafe fn(*mut ()) -> *mut u8,
-    sent: unsafe fn(*mut ()),
+    sent: unsafe fn(*mut (), How),
+    /// Drops what was left in the place of the promise.
+    pub(super) dismiss_left: unsafe fn(*mut ()),
     pub(super) free: unsafe fn(*mut ()),
 }
 
@@ -50,7 +53,9 @@ impl<T> Table<T> {
         // SAFETY: `make` of the same table made it, and it was not freed.
         elem: |offer| unsafe { (*offer.cast::<Offer<T>>()).held.elem() },
         // SAFETY: as above.
-        sent: |offer| unsafe { (*offer.cast::<Offer<T>>()).held.sent() },
+        sent: |offer, how| unsafe { (*offer.cast::<Offer<T>>()).held.sent(how) },
+        // SAFETY: as above.
+        dismiss_left: |offer| unsafe { (*offer.cast::<Offer<T>>()).held.dismiss_left() },
         // SAFETY: as above, and it is not used again.
         free: |offer| drop(unsafe { Box::from_raw(offer.cast::<Offer<T>>()) }),
     };
@@ -95,13 +100,13 @@ impl Offers {
     }
 
     /// Hands over the offer whose promise was sent.
-    pub(super) fn take_sent(&mut self, index: usize) -> *mut () {
+    pub(super) fn take_sent(&mut self, index: usize, how: How) -> *mut () {
         let Some(position) = self.0.iter().position(|offer| offer.0 == index) else {
             unreachable!("each send has an offer");
         };
         let (_, offer, table) = self.0.swap_remove(position);
         // SAFETY: made by this table, and not freed.
-        unsafe { (table.sent)(offer) };
+        unsafe { (table.sent)(offer, how) };
         offer
     }
 }

@@ -42,6 +42,11 @@
 //! assert_eq!(r.recv(), Err(RecvError));
 //! ```
 //!
+//! # When there is no room
+//!
+//! Waiting is one of several [policies](Policy): [`with_policy`] also makes channels that drop their oldest or newest message, keep
+//! the latest only, or grow up to a mark.
+//!
 //! # Several channels at once
 //!
 //! [`select!`] waits for whichever operation can proceed first; [`Select`] does the same for a list built at run time.
@@ -69,6 +74,7 @@
 //! * [`select!`] evaluates the messages to send on entry (see there), and takes an `Instant` in `default(…)`.
 //! * Dropping a [`SelectedOperation`] undoes it before it panics.
 //! * There is [`Sender::close`], [`Receiver::close`], `is_closed` and [`CloseError`].
+//! * There are channels with a [`Policy`], and counts of what they dropped or refused.
 //!
 //! When a goroutine's wait is ended from outside (its [context](crate::context) has ended, or the runtime shuts down), a send or
 //! receive reports the channel as disconnected, and nothing has happened to the message. A select does so for one of its cases.
@@ -81,6 +87,7 @@ mod builder;
 mod erased;
 mod error;
 mod iter;
+mod policy;
 mod receiver;
 mod select_macro;
 mod selected;
@@ -90,12 +97,16 @@ mod timer;
 
 use std::time::{Duration, Instant};
 
+use self::shared::Message;
+use crate::chan::Chan;
+
 pub use self::builder::Select;
 pub use self::error::{
     CloseError, ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError, SendTimeoutError,
     TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
 pub use self::iter::{IntoIter, Iter, TryIter};
+pub use self::policy::{with_policy, Policy};
 pub use self::receiver::Receiver;
 pub use self::selected::SelectedOperation;
 pub use self::sender::Sender;
@@ -150,7 +161,11 @@ pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 fn with_capacity<T>(capacity: Option<usize>) -> (Sender<T>, Receiver<T>) {
-    let (sending, receiving) = shared::channel(capacity);
+    pair(Chan::unboxed(capacity))
+}
+
+fn pair<T>(chan: Chan<Message<T>>) -> (Sender<T>, Receiver<T>) {
+    let (sending, receiving) = shared::channel(chan);
     (Sender::new(sending), Receiver::new(receiving))
 }
 

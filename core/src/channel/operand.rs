@@ -9,7 +9,8 @@
 //! # Invariants
 //!
 //! - **O1** While an operation is `Waiting`, its slot holds the message to send, or nothing yet to receive.
-//! - **O2** `Done` means: the message was moved out of the slot, or the value moved in.
+//! - **O2** `Done` means: the message was moved out of the slot, or the value moved in. Where a channel drops a message instead
+//!   of waiting, that one lies in the slot then, and is dropped with the operation at the latest.
 //! - **O3** `Disconnected` means: nothing moved.
 
 use std::marker::PhantomData;
@@ -26,7 +27,7 @@ use super::{Receiver, Sender};
 use crate::chan::{Error, Header};
 pub use crate::chan::{FOREVER, NOWAIT};
 pub use crate::select::Order;
-use crate::select::{select_raw, Op, SelCase, Selected};
+use crate::select::{select_raw, How, Op, SelCase, Selected};
 
 /// How far an operation has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct Case<'a> {
     elem: *mut u8,
     op: Op,
     operation: *mut (),
-    settle: unsafe fn(*mut (), ok: bool) -> bool,
+    settle: unsafe fn(*mut (), Selected) -> bool,
     _operation: PhantomData<&'a mut ()>,
 }
 
@@ -74,7 +75,7 @@ pub fn run<const N: usize>(operations: [Case<'_>; N], order: Order, deadline: Ti
     let settle = |selected: &Selected| {
         let Case { operation, settle, .. } = operations[selected.index];
         // SAFETY: both come from one `case` method, and `operations` borrows what they point to.
-        unsafe { settle(operation, selected.ok) }
+        unsafe { settle(operation, *selected) }
     };
     // SAFETY: each operation is borrowed, and with it the channel and the slot that its case points to; by O1 the slot is as
     // the operation wants it.
@@ -108,7 +109,7 @@ pub(super) unsafe fn choose(
             // operation does.
             Err(_) => {
                 let index = cases.iter().position(|case| !case.chan.is_null()).unwrap_or(0);
-                let selected = Selected { index, ok: false };
+                let selected = Selected { index, how: How::Closed };
                 return (!cases.is_empty() && settle(&selected)).then_some(selected);
             }
         }
@@ -181,11 +182,11 @@ impl<'a, T> Recv<'a, T> {
 
     /// # Safety
     ///
-    /// `this` is the operation that the core has selected with the outcome `ok`.
-    unsafe fn settle(this: *mut (), ok: bool) -> bool {
+    /// `this` is the operation that the core has selected with the outcome `selected`.
+    unsafe fn settle(this: *mut (), selected: Selected) -> bool {
         // SAFETY: `case` made this pointer, and `run` borrows the operation.
         let this = unsafe { &mut *this.cast::<Self>() };
-        if !ok {
+        if !selected.ok() {
             this.state = State::Disconnected;
             return true;
         }
@@ -214,16 +215,24 @@ impl<'a, T> Recv<'a, T> {
     }
 }
 
-/// A message to send; dropped with its value unless it was moved out.
+/// A message to send; dropped with its value unless it was moved out. So is what the channel's policy left in its place.
 pub(super) struct Held<T> {
     message: ManuallyDrop<Message<T>>,
-    full: bool,
+    content: Content,
+}
+
+/// What a [`Held`] holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Own,
+    Left,
+    Nothing,
 }
 
 impl<T> Held<T> {
     #[inline]
     pub(super) fn new(message: Message<T>) -> Self {
-        Self { message: ManuallyDrop::new(message), full: true }
+        Self { message: ManuallyDrop::new(message), content: Content::Own }
     }
 
     /// Where the core finds the message.
@@ -232,24 +241,36 @@ impl<T> Held<T> {
         (&raw mut self.message).cast()
     }
 
-    /// The core has moved the message out.
+    /// The core has moved the message out, and may have left one that is dropped.
     #[inline]
-    pub(super) fn sent(&mut self) {
-        self.full = false;
+    pub(super) fn sent(&mut self, how: How) {
+        self.content = if how == How::Left { Content::Left } else { Content::Nothing };
     }
 
     fn take(&mut self) -> Message<T> {
-        assert!(std::mem::take(&mut self.full), "the message was moved out before");
-        // SAFETY: it was still in, and `full` keeps it from being taken again.
+        assert!(self.content == Content::Own, "the message was moved out before");
+        self.content = Content::Nothing;
+        // SAFETY: it was still in, and `content` keeps it from being taken again.
         unsafe { ManuallyDrop::take(&mut self.message) }
+    }
+
+    /// Drops what was left, if anything was.
+    pub(super) fn dismiss_left(&mut self) {
+        if self.content == Content::Left {
+            self.content = Content::Nothing;
+            // SAFETY: a message lies here, and `content` keeps it from being taken again.
+            unsafe { ManuallyDrop::take(&mut self.message) }.dismiss();
+        }
     }
 }
 
 impl<T> Drop for Held<T> {
     fn drop(&mut self) {
-        if self.full {
+        match self.content {
             // SAFETY: nobody has moved the message out.
-            unsafe { ManuallyDrop::drop(&mut self.message) };
+            Content::Own => unsafe { ManuallyDrop::drop(&mut self.message) },
+            Content::Left => self.dismiss_left(),
+            Content::Nothing => {}
         }
     }
 }
@@ -279,12 +300,12 @@ impl<'a, T> Send<'a, T> {
 
     /// # Safety
     ///
-    /// `this` is the operation that the core has selected with the outcome `ok`.
-    unsafe fn settle(this: *mut (), ok: bool) -> bool {
+    /// `this` is the operation that the core has selected with the outcome `selected`.
+    unsafe fn settle(this: *mut (), selected: Selected) -> bool {
         // SAFETY: `case` made this pointer, and `run` borrows the operation.
         let this = unsafe { &mut *this.cast::<Self>() };
-        if ok {
-            this.held.sent();
+        if selected.ok() {
+            this.held.sent(selected.how);
             this.state = State::Done;
         } else {
             this.state = State::Disconnected;
@@ -319,12 +340,13 @@ pub struct Lend<'a, T> {
     value: &'a T,
     slot: MaybeUninit<ManuallyDrop<Message<T>>>,
     state: State,
+    left: bool,
 }
 
 impl<'a, T> Lend<'a, T> {
     #[inline]
     pub(super) fn new(sender: &'a Sender<T>, value: &'a T) -> Self {
-        Self { sender, value, slot: MaybeUninit::uninit(), state: State::Waiting }
+        Self { sender, value, slot: MaybeUninit::uninit(), state: State::Waiting, left: false }
     }
 
     /// # Safety
@@ -345,11 +367,12 @@ impl<'a, T> Lend<'a, T> {
 
     /// # Safety
     ///
-    /// `this` is the operation that the core has selected with the outcome `ok`.
-    unsafe fn settle(this: *mut (), ok: bool) -> bool {
+    /// `this` is the operation that the core has selected with the outcome `selected`.
+    unsafe fn settle(this: *mut (), selected: Selected) -> bool {
         // SAFETY: `case` made this pointer, and `run` borrows the operation.
         let this = unsafe { &mut *this.cast::<Self>() };
-        this.state = if ok { State::Done } else { State::Disconnected };
+        this.state = if selected.ok() { State::Done } else { State::Disconnected };
+        this.left = selected.how == How::Left;
         true
     }
 
@@ -369,6 +392,27 @@ impl<'a, T> Lend<'a, T> {
                 Err(SendError(value.into_value()))
             }
             State::Waiting | State::Finished => unreachable!("the send was not selected"),
+        }
+    }
+
+    /// What the channel's policy left in the place of the message.
+    #[inline]
+    pub fn take_left(&mut self) -> Left<T> {
+        // SAFETY: the core has left a message in the slot, and `left` keeps it from being taken again.
+        Left(std::mem::take(&mut self.left).then(|| unsafe { ManuallyDrop::take(self.slot.assume_init_mut()) }))
+    }
+}
+
+/// A message that a channel dropped.
+#[must_use]
+pub struct Left<T>(Option<Message<T>>);
+
+impl<T> Left<T> {
+    /// Drops it. Comes after [`given_up`], because a destructor may panic.
+    #[inline]
+    pub fn dismiss(self) {
+        if let Some(message) = self.0 {
+            message.dismiss();
         }
     }
 }
@@ -402,7 +446,7 @@ impl<'a, T> Defer<'a, T> {
     /// # Safety
     ///
     /// `this` is the operation that the core has selected.
-    unsafe fn settle(this: *mut (), _ok: bool) -> bool {
+    unsafe fn settle(this: *mut (), _: Selected) -> bool {
         // SAFETY: `case` made this pointer, and `run` borrows the operation.
         unsafe { (*this.cast::<Self>()).selected = true };
         true

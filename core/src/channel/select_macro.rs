@@ -180,7 +180,9 @@ macro_rules! __select {
             unsafe { op.case() }
         }, {
             let result = op.finish();
+            let left = op.take_left();
             $crate::channel::__select::given_up(&result, $m);
+            left.dismiss();
             result
         }, $p, $body)] $l $d $($rest)*)
     };

@@ -74,12 +74,13 @@ impl<T> Sender<T> {
     /// Sends a message; waits while there is no room.
     ///
     /// With a buffer the call returns as soon as the message is in it, without one (`bounded(0)`) when a receiver has taken
-    /// it. Waiting senders are served first come, first served. A goroutine parks, any other thread sleeps.
+    /// it. Waiting senders are served first come, first served. A goroutine parks, any other thread sleeps. Channels made with
+    /// another [`Policy`](super::Policy) than to block never wait here.
     ///
     /// # Errors
     ///
     /// [`SendError`] with the message when no receiver is left or the channel is closed, also when that happens while the
-    /// call waits.
+    /// call waits; and when the channel is at its high-water mark.
     ///
     /// # Examples
     ///
@@ -102,7 +103,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`TrySendError::Full`] or [`TrySendError::Disconnected`], with the message.
+    /// [`TrySendError::Full`] (also at the high-water mark) or [`TrySendError::Disconnected`], with the message.
     ///
     /// # Examples
     ///
@@ -116,7 +117,7 @@ impl<T> Sender<T> {
     #[inline]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
         self.handle.send(message, NOWAIT).map_err(|(message, error)| match error {
-            Error::WouldBlock => TrySendError::Full(message),
+            Error::WouldBlock | Error::Limit => TrySendError::Full(message),
             _ => TrySendError::Disconnected(message),
         })
     }
@@ -125,7 +126,8 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`SendTimeoutError::Timeout`] or [`SendTimeoutError::Disconnected`], with the message.
+    /// [`SendTimeoutError::Timeout`] (at once if the channel is at its high-water mark) or
+    /// [`SendTimeoutError::Disconnected`], with the message.
     ///
     /// # Examples
     ///
@@ -149,7 +151,8 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     ///
-    /// [`SendTimeoutError::Timeout`] or [`SendTimeoutError::Disconnected`], with the message.
+    /// [`SendTimeoutError::Timeout`] (at once if the channel is at its high-water mark) or
+    /// [`SendTimeoutError::Disconnected`], with the message.
     ///
     /// # Examples
     ///
@@ -170,7 +173,7 @@ impl<T> Sender<T> {
     #[inline]
     fn send_until(&self, message: T, deadline: Time) -> Result<(), SendTimeoutError<T>> {
         self.handle.send(message, deadline).map_err(|(message, error)| match error {
-            Error::TimedOut | Error::WouldBlock => SendTimeoutError::Timeout(message),
+            Error::TimedOut | Error::WouldBlock | Error::Limit => SendTimeoutError::Timeout(message),
             _ => SendTimeoutError::Disconnected(message),
         })
     }

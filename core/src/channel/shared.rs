@@ -19,9 +19,10 @@
 //!
 //! The counts follow the rules of `std::sync::Arc`: relaxed up, release-acquire down.
 
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::process::abort;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 
@@ -49,6 +50,13 @@ impl<T> Message<T> {
         }
     }
 
+    /// Ends a message that the channel dropped by its policy. A promise counts as taken: whoever keeps it loses the value there.
+    pub(super) fn dismiss(self) {
+        if let Message::Later(promised) = self {
+            promised.let_go();
+        }
+    }
+
     /// The value of a message that a plain send gave back (F3).
     #[inline]
     pub(super) fn into_value(self) -> T {
@@ -66,6 +74,14 @@ impl<T> Promised<T> {
     #[cold]
     fn wait(self) -> Option<T> {
         self.0.recv(FOREVER).ok()
+    }
+
+    /// Leaves the slot to the side that promised, and does not close it.
+    #[cold]
+    fn let_go(self) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: `this` is not used or dropped any more.
+        drop(unsafe { ptr::read(&this.0) });
     }
 }
 
@@ -88,7 +104,9 @@ impl<T> Shared<T> {
     /// Sends `value`; it comes back with every error.
     #[inline]
     pub(super) fn send(&self, value: T, deadline: Time) -> Result<(), (T, Error)> {
-        self.chan.send(Message::Now(value), deadline).map_err(|(message, error)| (message.into_value(), error))
+        self.chan
+            .send_or(Message::Now(value), deadline, Message::dismiss)
+            .map_err(|(message, error)| (message.into_value(), error))
     }
 
     /// Receives a value; a broken promise counts as never sent.
@@ -120,10 +138,10 @@ pub(super) struct Handle<T, const SIDE: bool>(NonNull<Shared<T>>);
 pub(super) const SENDING: bool = false;
 pub(super) const RECEIVING: bool = true;
 
-/// A new channel with one handle for each side.
-pub(super) fn channel<T>(capacity: Option<usize>) -> (Handle<T, SENDING>, Handle<T, RECEIVING>) {
+/// A new channel with one handle for each side, over the core's.
+pub(super) fn channel<T>(chan: Chan<Message<T>>) -> (Handle<T, SENDING>, Handle<T, RECEIVING>) {
     let shared = NonNull::from(Box::leak(Box::new(Shared {
-        chan: Chan::unboxed(capacity),
+        chan,
         senders: AtomicUsize::new(1),
         receivers: AtomicUsize::new(1),
         sides: AtomicUsize::new(2),
