@@ -140,11 +140,12 @@ ZK_API int zk_sleep(zk_duration d);  /* Waits for at least d; d <= 0 returns at 
 
 /* ---- runtime --------------------------------------------------------------------------------- */
 
-typedef struct zk_chan zk_chan;    /* A channel. */
+typedef struct zk_chan zk_chan;          /* A channel. */
 typedef struct zk_ctx zk_ctx;  /* A context: a deadline, a way to cancel, values; a tree of them. */
-typedef struct zk_group zk_group;  /* Goroutines that finish together. */
-typedef struct zk_pool zk_pool;    /* A cache of equal objects. */
-typedef struct zk_timer zk_timer;  /* A timer. */
+typedef struct zk_group zk_group;        /* Goroutines that finish together. */
+typedef struct zk_pool zk_pool;          /* A cache of equal objects. */
+typedef struct zk_producer zk_producer;  /* One of those who send on a channel. */
+typedef struct zk_timer zk_timer;        /* A timer. */
 
 /* Where the library takes its memory from. Both functions are called from any thread and from
  * goroutines, must not call the library, and must not wait. */
@@ -254,16 +255,33 @@ ZK_API void zk_goexit(void) ZK_NORETURN;  /* Ends the goroutine that calls. [go]
 /* ---- channels -------------------------------------------------------------------------------- */
 
 typedef struct zk_chan_opts {
-  size_t size;       /* = sizeof(zk_chan_opts) */
+  size_t size;        /* = sizeof(zk_chan_opts) */
   size_t elem_size;
-  size_t capacity;   /* 0: rendezvous */
-  /* for elements whose send returned ZK_OK and that nobody received, or received as NULL */
+  size_t capacity;    /* 0: rendezvous */
+  /* for elements whose send returned ZK_OK and that nobody received, or received as NULL, or
+   * that the policy dropped */
   void (*drop)(void *elem, void *user);
   void *user;
-  const char *name;  /* copied; shown in dumps */
+  const char *name;   /* copied; shown in dumps */
+  /* ZK_CHAN_BLOCK or another: what becomes of an element for which there is no room */
+  uint32_t policy;
+  uint32_t reserved;  /* 0 */
 } zk_chan_opts;
 
-#define ZK_CHAN_OPTS_INIT { sizeof(zk_chan_opts), 0, 0, NULL, NULL, NULL }
+/* What becomes of an element that finds no room: no receiver waits, and the buffer is full. All
+ * else is the same for all channels, select too: a case that sends is ready when there is room,
+ * and always with the policies that drop. */
+enum {
+  ZK_CHAN_BLOCK = 0,        /* the sender waits */
+  /* The buffer grows, and no send waits. At `capacity` elements, unless that is 0, sends fail:
+   * the high-water mark. */
+  ZK_CHAN_UNBOUNDED = 1,
+  /* It takes the place of the oldest one, which is dropped. With capacity 0 it is dropped itself. */
+  ZK_CHAN_DROP_OLDEST = 2,
+  ZK_CHAN_DROP_NEWEST = 3,  /* it is dropped; its send returns ZK_OK */
+  ZK_CHAN_LATEST = 4        /* ZK_CHAN_DROP_OLDEST with one slot: `capacity` is 0 or 1 */
+};
+#define ZK_CHAN_OPTS_INIT { sizeof(zk_chan_opts), 0, 0, NULL, NULL, NULL, ZK_CHAN_BLOCK, 0 }
 
 /* A channel of elements of elem_size bytes; capacity 0 is a rendezvous. NULL: no memory, or a
  * size beyond reason. [any] */
@@ -271,7 +289,8 @@ ZK_API zk_chan *zk_chan_new(size_t elem_size, size_t capacity) ZK_OWNED;
 
 /* A channel with options. NULL: as above, or the options are not understood. [any]
  * drop runs in whichever goroutine or thread gives the element up, and never while the channel
- * is locked. */
+ * is locked. An element that the policy drops is given up by the one who sends, before the call
+ * that sends returns. */
 ZK_API zk_chan *zk_chan_new_with(const zk_chan_opts *opts) ZK_OWNED;
 ZK_API zk_chan *zk_chan_ref(zk_chan *c);  /* One more reference; returns c. [any] */
 
@@ -280,7 +299,9 @@ ZK_API zk_chan *zk_chan_ref(zk_chan *c);  /* One more reference; returns c. [any
 ZK_API void zk_chan_unref(zk_chan *c);
 
 /* Copies *elem in. size must equal the element size (ZK_EMSGSIZE). [any]
- * ZK_ECLOSED: the channel was closed, before or while waiting. On any error nothing was sent. */
+ * ZK_ECLOSED: the channel was closed, before or while waiting. ZK_ELIMIT: it is
+ * ZK_CHAN_UNBOUNDED and at its high-water mark (ZK_EAGAIN with ZK_NOWAIT, as from every full
+ * channel). ZK_ENOMEM: its buffer cannot grow. On any error nothing was sent. */
 ZK_API int zk_chan_send(zk_chan *c, const void *elem, size_t size, zk_time deadline);
 
 /* Copies an element out; elem = NULL (any size) discards it. [any]
@@ -291,7 +312,40 @@ ZK_API int zk_chan_recv(zk_chan *c, void *elem, size_t size, zk_time deadline);
 /* Wakes every sender and receiver that waits. ZK_ECLOSED if it was closed already. [any] */
 ZK_API int zk_chan_close(zk_chan *c);
 ZK_API size_t zk_chan_len(const zk_chan *c);  /* Elements in the buffer, a snapshot. [any] */
-ZK_API size_t zk_chan_cap(const zk_chan *c);  /* Size of the buffer. [any] */
+
+/* Size of the buffer; of ZK_CHAN_UNBOUNDED the high-water mark, SIZE_MAX if there is none. [any] */
+ZK_API size_t zk_chan_cap(const zk_chan *c);
+
+/* Elements that the channel's policy has dropped: sent = received + dropped + in the buffer. A
+ * snapshot. [any] */
+ZK_API uint64_t zk_chan_dropped(const zk_chan *c);
+
+/* Calls of zk_chan_send that failed at the high-water mark. A select waits there, and is not
+ * counted. A snapshot. [any] */
+ZK_API uint64_t zk_chan_refused(const zk_chan *c);
+
+/* A handle for somebody who sends on c; holds a reference to it. [any]
+ * A channel that has had producers is closed when the last of them is dropped: receivers drain
+ * it and get ZK_ECLOSED. Each goroutine that sends has a handle of its own, made here or with
+ * zk_producer_dup, before the one it was made from is dropped. NULL: no memory, no such channel,
+ * the channel of a timer, or it is closed (also by its last producer). */
+ZK_API zk_producer *zk_producer_new(zk_chan *c) ZK_OWNED;
+
+/* Another handle to the same channel, also to a closed one. NULL: no memory, or p is visibly no
+ * handle. [any] */
+ZK_API zk_producer *zk_producer_dup(const zk_producer *p) ZK_OWNED;
+
+/* Drops a handle; the last one of a channel closes it. NULL is fine. [any]
+ * ZK_EINVAL: p is visibly no handle, for one because it was dropped before. That is found as
+ * long as its memory is not used again; nothing has happened then. */
+ZK_API int zk_producer_drop(zk_producer *p);
+
+/* As zk_chan_send on the channel of p. [any] */
+ZK_API int zk_producer_send(const zk_producer *p, const void *elem, size_t size, zk_time deadline);
+
+/* The channel of p, for a select; borrowed: valid until p is dropped. NULL: p is visibly no
+ * handle. [any] */
+ZK_API zk_chan *zk_producer_chan(const zk_producer *p);
 
 /* Typed sugar: sizeof is taken from the pointer, so a mismatch is caught. */
 #define ZK_CHAN(type, cap)       zk_chan_new(sizeof(type), (cap))

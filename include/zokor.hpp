@@ -8,6 +8,7 @@
 #include <zokor.h>
 
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -132,16 +133,37 @@ template <class F> auto blocking(F &&f) {
   return e.finish();
 }
 
+// What a channel does with a value for which it has no room. All but block mean that no send ever waits; see zokor.h.
+enum class policy : std::uint32_t {
+  block = ZK_CHAN_BLOCK,
+  unbounded = ZK_CHAN_UNBOUNDED,         // the capacity is the high-water mark, where sends fail; 0: none
+  drop_oldest = ZK_CHAN_DROP_OLDEST,
+  drop_newest = ZK_CHAN_DROP_NEWEST,
+  latest = ZK_CHAN_LATEST,               // capacity 0 or 1
+};
+
+namespace detail {
+template <class T, class U> bool send(zk_chan *c, U &&v, deadline d) {
+  slot<T> s = pack<T>(std::forward<U>(v));
+  int rc = zk_chan_send(c, &s, sizeof s, d.at);
+  if constexpr (!flat<T>) { if (rc < 0) delete s; }
+  if (rc == ZK_EAGAIN || rc == ZK_ETIMEDOUT || rc == ZK_ELIMIT) return false;
+  return check(rc), true;
+}
+} // namespace detail
+
 template <class T> class chan {
   zk_chan *c_ = nullptr;
   struct adopt {};
   chan(zk_chan *c, adopt) : c_(c) {}
 public:
   using slot = detail::slot<T>;
-  explicit chan(std::size_t capacity = 0) {
+  explicit chan(std::size_t capacity = 0, policy p = policy::block) {
+    if (p == policy::latest && capacity > 1) throw error(ZK_EINVAL);
     zk_chan_opts o = ZK_CHAN_OPTS_INIT;
     o.elem_size = sizeof(slot);
     o.capacity = capacity;
+    o.policy = static_cast<std::uint32_t>(p);
     if constexpr (!detail::flat<T>) o.drop = &detail::discard<T>;
     if (!(c_ = zk_chan_new_with(&o))) throw std::bad_alloc();
   }
@@ -152,14 +174,8 @@ public:
   chan &operator=(chan o) noexcept { std::swap(c_, o.c_); return *this; }
   ~chan() { zk_chan_unref(c_); }
 
-  // false: not sent before the deadline (the value is dropped). Throws on closed.
-  template <class U> bool send(U &&v, deadline d = {}) const {
-    slot s = detail::pack<T>(std::forward<U>(v));
-    int rc = zk_chan_send(c_, &s, sizeof s, d.at);
-    if constexpr (!detail::flat<T>) { if (rc < 0) delete s; }
-    if (rc == ZK_EAGAIN || rc == ZK_ETIMEDOUT) return false;
-    return check(rc), true;
-  }
+  // false: not sent before the deadline, or at the high-water mark (the value is dropped). Throws on closed.
+  template <class U> bool send(U &&v, deadline d = {}) const { return detail::send<T>(c_, std::forward<U>(v), d); }
   // nullopt: closed and drained, or the deadline passed.
   std::optional<T> recv(deadline d = {}) const {
     detail::room<T> r;
@@ -171,6 +187,8 @@ public:
   bool close() const { return zk_chan_close(c_) == ZK_OK; }   // false: it was closed already
   std::size_t size() const { return zk_chan_len(c_); }
   std::size_t capacity() const { return zk_chan_cap(c_); }
+  std::uint64_t dropped() const { return zk_chan_dropped(c_); }   // by the policy
+  std::uint64_t refused() const { return zk_chan_refused(c_); }   // sends at the high-water mark
   zk_chan *get() const { return c_; }
 
   struct iterator {                      // for (auto v : ch) - until closed and drained
@@ -191,6 +209,21 @@ public:
   };
   iterator begin() const { return {this, recv()}; }
   iterator end() const { return {}; }
+};
+
+// One of those who send on a channel: when the last one goes, the channel is closed. A copy is another one.
+template <class T> class producer {
+  zk_producer *p_;
+public:
+  explicit producer(const chan<T> &c) : p_(zk_producer_new(c.get())) { if (!p_) throw error(ZK_ECLOSED); }
+  producer(const producer &o) : p_(zk_producer_dup(o.p_)) { if (!p_ && o.p_) throw std::bad_alloc(); }
+  producer(producer &&o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+  producer &operator=(producer o) noexcept { std::swap(p_, o.p_); return *this; }
+  ~producer() { zk_producer_drop(p_); }
+  // As chan::send.
+  template <class U> bool send(U &&v, deadline d = {}) const { return detail::send<T>(get(), std::forward<U>(v), d); }
+  void drop() { zk_producer_drop(std::exchange(p_, nullptr)); }   // before the end of its scope; then it sends no more
+  zk_chan *get() const { return zk_producer_chan(p_); }           // borrowed
 };
 
 // ---- select: one arm per case; the chosen arm's callback runs; returns its index.
@@ -230,6 +263,9 @@ template <class F> struct is_other<other_arm<F>> : std::true_type {};
 
 template <class T, class U, class F> auto on_send(const chan<T> &c, U &&v, F f) {
   return detail::send_arm<T, F>(c.get(), std::forward<U>(v), std::move(f));
+}
+template <class T, class U, class F> auto on_send(const producer<T> &p, U &&v, F f) {
+  return detail::send_arm<T, F>(p.get(), std::forward<U>(v), std::move(f));
 }
 template <class T, class F> auto on_recv(const chan<T> &c, F f) {
   return detail::recv_arm<T, F>(c.get(), std::move(f));

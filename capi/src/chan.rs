@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_int, c_void, CStr};
 use std::mem::{self, size_of};
 use std::ptr::{self, NonNull};
 
-use zokor::raw::{ByteChan, ByteChanOpts, Error};
+use zokor::raw::{ByteChan, ByteChanOpts, Error, Overflow, Policy};
 
 use crate::handle::{self, zk_chan};
 use crate::result::{code, status};
@@ -21,14 +21,18 @@ pub struct zk_chan_opts {
     pub elem_size: usize,
     /// 0: rendezvous
     pub capacity: usize,
-    /// for elements whose send returned ZK_OK and that nobody received, or received as NULL
+    /// for elements whose send returned ZK_OK and that nobody received, or received as NULL, or that the policy dropped
     pub drop: Option<unsafe extern "C-unwind" fn(elem: *mut c_void, user: *mut c_void)>,
     pub user: *mut c_void,
     /// copied; shown in dumps
     pub name: *const c_char,
+    /// ZK_CHAN_BLOCK or another: what becomes of an element for which there is no room
+    pub policy: u32,
+    /// 0
+    pub reserved: u32,
 }
 
-sized!(zk_chan_opts: elem_size, capacity, drop, user, name);
+sized!(zk_chan_opts: elem_size, capacity, drop, user, name, policy);
 
 const DEFAULTS: zk_chan_opts = zk_chan_opts {
     size: size_of::<zk_chan_opts>(),
@@ -37,7 +41,27 @@ const DEFAULTS: zk_chan_opts = zk_chan_opts {
     drop: None,
     user: ptr::null_mut(),
     name: ptr::null(),
+    policy: BLOCK,
+    reserved: 0,
 };
+
+const BLOCK: u32 = 0;
+const UNBOUNDED: u32 = 1;
+const DROP_OLDEST: u32 = 2;
+const DROP_NEWEST: u32 = 3;
+const LATEST: u32 = 4;
+
+/// The engine's form of a policy, with the capacity it means. `None`: there is no such policy, or not with this capacity.
+fn convert(policy: u32, capacity: usize) -> Option<(Option<Overflow>, usize)> {
+    match policy {
+        BLOCK => Some((None, capacity)),
+        UNBOUNDED => Some((Some(Overflow::Refuse), capacity)),
+        DROP_OLDEST => Some((Some(Overflow::DropOldest), capacity)),
+        DROP_NEWEST => Some((Some(Overflow::DropNewest), capacity)),
+        LATEST if capacity <= 1 => Some((Some(Overflow::DropOldest), 1)),
+        _ => None,
+    }
+}
 
 /// The element pointer for the engine: one that is never null for a send.
 ///
@@ -72,7 +96,8 @@ pub extern "C" fn zk_chan_new(elem_size: usize, capacity: usize) -> *mut zk_chan
 
 /// A channel with options. NULL: as above, or the options are not understood. `[any]`
 ///
-/// `drop` runs in whichever goroutine or thread gives the element up, and never while the channel is locked.
+/// `drop` runs in whichever goroutine or thread gives the element up, and never while the channel is locked. An element that the
+/// policy drops is given up by the one who sends, before the call that sends returns.
 ///
 /// cbindgen:postfix=ZK_OWNED
 ///
@@ -82,12 +107,15 @@ pub extern "C" fn zk_chan_new(elem_size: usize, capacity: usize) -> *mut zk_chan
 pub unsafe extern "C" fn zk_chan_new_with(opts: *const zk_chan_opts) -> *mut zk_chan {
     // SAFETY: H2.
     let Ok(opts) = (unsafe { sized::read(opts, DEFAULTS) }) else { return ptr::null_mut() };
+    let Some((overflow, capacity)) = convert(opts.policy, opts.capacity).filter(|_| opts.reserved == 0) else {
+        return ptr::null_mut();
+    };
     type CDrop = unsafe extern "C-unwind" fn(*mut c_void, *mut c_void);
     type RawDrop = unsafe extern "C-unwind" fn(*mut u8, *mut c_void);
     let made = ByteChan::new(ByteChanOpts {
         elem_size: opts.elem_size,
-        capacity: opts.capacity,
-        overflow: None,
+        capacity,
+        overflow,
         // SAFETY: the two differ in what a thin data pointer points to, which no ABI sees.
         drop: opts.drop.map(|hook| unsafe { mem::transmute::<CDrop, RawDrop>(hook) }),
         user: opts.user,
@@ -123,7 +151,8 @@ pub unsafe extern "C" fn zk_chan_unref(c: *mut zk_chan) {
 
 /// Copies *elem in. `size` must equal the element size (ZK_EMSGSIZE). `[any]`
 ///
-/// ZK_ECLOSED: the channel was closed, before or while waiting. On any error nothing was sent.
+/// ZK_ECLOSED: the channel was closed, before or while waiting. ZK_ELIMIT: it is ZK_CHAN_UNBOUNDED and at its high-water mark
+/// (ZK_EAGAIN with ZK_NOWAIT, as from every full channel). ZK_ENOMEM: its buffer cannot grow. On any error nothing was sent.
 ///
 /// # Safety
 /// H1, H2.
@@ -170,7 +199,7 @@ pub unsafe extern "C" fn zk_chan_len(c: *const zk_chan) -> usize {
     unsafe { handle::borrow(c) }.map_or(0, |chan| chan.len())
 }
 
-/// Size of the buffer. `[any]`
+/// Size of the buffer; of ZK_CHAN_UNBOUNDED the high-water mark, SIZE_MAX if there is none. `[any]`
 ///
 /// # Safety
 /// H1.
@@ -178,4 +207,24 @@ pub unsafe extern "C" fn zk_chan_len(c: *const zk_chan) -> usize {
 pub unsafe extern "C" fn zk_chan_cap(c: *const zk_chan) -> usize {
     // SAFETY: H1.
     unsafe { handle::borrow(c) }.map_or(0, |chan| chan.cap())
+}
+
+/// Elements that the channel's policy has dropped: sent = received + dropped + in the buffer. A snapshot. `[any]`
+///
+/// # Safety
+/// H1.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_dropped(c: *const zk_chan) -> u64 {
+    // SAFETY: H1.
+    unsafe { handle::borrow(c) }.and_then(|chan| chan.policy()).map_or(0, Policy::dropped)
+}
+
+/// Calls of zk_chan_send that failed at the high-water mark. A select waits there, and is not counted. A snapshot. `[any]`
+///
+/// # Safety
+/// H1.
+#[no_mangle]
+pub unsafe extern "C" fn zk_chan_refused(c: *const zk_chan) -> u64 {
+    // SAFETY: H1.
+    unsafe { handle::borrow(c) }.and_then(|chan| chan.policy()).map_or(0, Policy::refused)
 }

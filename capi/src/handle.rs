@@ -12,9 +12,11 @@
 //!   another kind and many stale ones; a pointer into unmapped memory cannot be told from a good one.
 
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use crate::pool::PoolObject;
+use crate::producer::Producer;
 use zokor::raw::{ByteChan, Ctx, RawGroup, Timer};
 
 /// What the tag of a freed block reads as, until the memory is used again.
@@ -55,6 +57,8 @@ pub(crate) unsafe trait Handle {
 
 /// A channel.
 pub struct zk_chan;
+/// One of those who send on a channel.
+pub struct zk_producer;
 /// A context: a deadline, a way to cancel, values; a tree of them.
 pub struct zk_ctx;
 /// Goroutines that finish together.
@@ -70,6 +74,12 @@ unsafe impl Handle for zk_chan {
     const TAG: u64 = u64::from_le_bytes(*b"zk-chan.");
 }
 
+// SAFETY: the tags of this file are pairwise different.
+unsafe impl Handle for zk_producer {
+    type Object = Producer;
+    const TAG: u64 = u64::from_le_bytes(*b"zk-prod.");
+}
+
 /// A reference to a channel's handle that an object holds for C to borrow. Null inside: there is none.
 pub(crate) struct Lent(*mut zk_chan);
 
@@ -81,6 +91,15 @@ unsafe impl Sync for Lent {}
 impl Lent {
     pub(crate) fn new(chan: Option<&Arc<ByteChan>>) -> Lent {
         Lent(chan.map_or(ptr::null_mut(), |chan| into_c(Arc::clone(chan))))
+    }
+
+    /// One more reference to a handle that C made.
+    ///
+    /// # Safety
+    /// As for [`borrow`].
+    pub(crate) unsafe fn share(handle: *mut zk_chan) -> Lent {
+        // SAFETY: by the caller.
+        Lent(if unsafe { retain(handle) } { handle } else { ptr::null_mut() })
     }
 
     pub(crate) fn get(&self) -> *mut zk_chan {
@@ -183,4 +202,22 @@ pub(crate) unsafe fn release<H: Handle>(handle: *mut H) {
         // SAFETY: the reference is the caller's to give (H1).
         drop(unsafe { Arc::from_raw(b) });
     }
+}
+
+/// As [`release`] for a handle that has one reference only: of several callers who give it back, one at most succeeds. False if
+/// `handle` is visibly none.
+///
+/// # Safety
+/// As for [`release`].
+pub(crate) unsafe fn surrender<H: Handle>(handle: *mut H) -> bool {
+    let Some(b) = block(handle) else { return false };
+    // SAFETY: the block lives (H1), and its tag is aligned; whoever else looks at it now breaks the caller's promise.
+    let tag = unsafe { AtomicU64::from_ptr(ptr::addr_of!((*b).tag).cast_mut()) };
+    // Relaxed: it only decides between callers of whom all but one are in error.
+    if tag.compare_exchange(H::TAG, DEAD, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    // SAFETY: the reference is the caller's to give (H1).
+    drop(unsafe { Arc::from_raw(b) });
+    true
 }

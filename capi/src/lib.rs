@@ -28,6 +28,7 @@ mod pool;
 #[cfg(feature = "probe")]
 #[path = "../tests/probe.rs"]
 mod probe;
+mod producer;
 mod result;
 mod runtime;
 mod select;

@@ -39,7 +39,8 @@ static void both_sides_have_the_same_sizes_and_numbers(void) {
   S(zk_go_opts); F(zk_go_opts, size); F(zk_go_opts, name); F(zk_go_opts, stack_size); F(zk_go_opts, flags);
   F(zk_go_opts, ctx); F(zk_go_opts, on_exit);
   S(zk_chan_opts); F(zk_chan_opts, size); F(zk_chan_opts, elem_size); F(zk_chan_opts, capacity);
-  F(zk_chan_opts, drop); F(zk_chan_opts, user); F(zk_chan_opts, name);
+  F(zk_chan_opts, drop); F(zk_chan_opts, user); F(zk_chan_opts, name); F(zk_chan_opts, policy);
+  F(zk_chan_opts, reserved);
   S(zk_case); F(zk_case, chan); F(zk_case, elem); F(zk_case, size); F(zk_case, ok); F(zk_case, op); F(zk_case, reserved);
   S(zk_mutex); F(zk_mutex, zk_priv); S(zk_rwmutex); F(zk_rwmutex, zk_priv); S(zk_cond); F(zk_cond, zk_priv);
   S(zk_once); F(zk_once, zk_priv); S(zk_sem); F(zk_sem, zk_priv);

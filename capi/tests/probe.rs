@@ -39,7 +39,7 @@ pub extern "C" fn zk_probe_layout(emit: Emit) {
         zk_allocator { alloc, free, user }
         zk_config { size, workers, max_blocking, stack_size, max_goroutines, on_panic, user, allocator }
         zk_go_opts { size, name, stack_size, flags, ctx, on_exit }
-        zk_chan_opts { size, elem_size, capacity, drop, user, name }
+        zk_chan_opts { size, elem_size, capacity, drop, user, name, policy, reserved }
         zk_case { chan, elem, size, ok, op, reserved }
         zk_mutex { zk_priv }
         zk_rwmutex { zk_priv }

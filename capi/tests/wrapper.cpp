@@ -224,6 +224,59 @@ static void an_arm_sends_its_value_once() {
   EQ(c.size(), 1);
 }
 
+static void qp06_values_that_a_policy_drops_are_destroyed() {
+  using zokor::policy;
+  for (policy p : {policy::drop_oldest, policy::drop_newest, policy::latest, policy::unbounded}) {
+    {
+      chan<Counted> c(1, p);
+      for (int i = 0; i < 5; i++) EQ(c.send(Counted(i), zokor::nowait), p != policy::unbounded || i == 0);
+      EQ(Counted::alive, 1);
+      EQ(c.dropped() + c.refused(), 4);
+      if (p != policy::unbounded) {
+        EQ(zokor::select(zokor::on_send(c, Counted(5), [] {})), 0);
+        EQ(c.dropped(), 5);
+      } else {
+        CHECK(!c.send(Counted(5)));      // a send does not wait
+        EQ(zokor::select(zokor::on_send(c, Counted(5), [] {}), zokor::otherwise([] {})), -1);
+      }
+      EQ(Counted::alive, 1);
+      EQ(c.recv()->value, p == policy::drop_newest || p == policy::unbounded ? 0 : 5);
+      CHECK(c.send(Counted(6)));
+    }
+    EQ(Counted::alive, 0);
+  }
+  int code = 0;
+  try { chan<int> c(2, policy::latest); } catch (const zokor::error &e) { code = e.code; }
+  EQ(code, ZK_EINVAL);
+}
+
+static void pr01_the_last_producer_object_closes() {
+  chan<std::string> c(1);
+  std::atomic<int> got{0};
+  zokor::wait_group all;
+  {
+    zokor::producer<std::string> p(c);
+    for (int i = 0; i < 3; i++) {
+      all.go([p] {                       // a copy for each
+        for (int n = 0; n < 10; n++) CHECK(p.send("a text too long for the small buffer of std::string"));
+      });
+    }
+    zokor::producer<std::string> moved(std::move(p)), assigned(moved);
+    assigned = moved;
+    all.go([&] { for (auto &text : c) { CHECK(text.size() >= 8); got++; } });
+    EQ(zokor::select(zokor::on_send(moved, "one more", [] {}), zokor::on_timeout(20s, [] {})), 0);
+    moved.drop();
+    bool thrown = false;
+    try { moved.send("none"); } catch (const zokor::error &e) { thrown = e.code == ZK_EINVAL; }
+    CHECK(thrown);
+  }
+  all.wait(20s);
+  EQ(got, 31);
+  int code = 0;
+  try { zokor::producer<std::string> late(c); } catch (const zokor::error &e) { code = e.code; }
+  EQ(code, ZK_ECLOSED);
+}
+
 static void locks_lock() {
   zokor::mutex m;
   zokor::shared_mutex rw;
@@ -427,6 +480,8 @@ static const zt_test tests[] = {
   BOTH(select_runs_the_chosen_arm),
   BOTH(select_keeps_or_destroys_each_value_once),
   BOTH(an_arm_sends_its_value_once),
+  BOTH(qp06_values_that_a_policy_drops_are_destroyed),
+  BOTH(pr01_the_last_producer_object_closes),
   BOTH(locks_lock),
   BOTH(a_context_ends_goroutines_and_their_frames),
   BOTH(wait_groups_wait),

@@ -30,7 +30,7 @@ const SECTIONS: &[Section] = &[
     Section { title: "time", name: "time", modules: &["time"] },
     Section { title: "runtime", name: "runtime", modules: &["handle", "alloc", "runtime"] },
     Section { title: "goroutines", name: "go", modules: &["go"] },
-    Section { title: "channels", name: "chan", modules: &["chan"] },
+    Section { title: "channels", name: "chan", modules: &["chan", "producer"] },
     Section { title: "select", name: "select", modules: &["select"] },
     Section { title: "timers", name: "timer", modules: &["timer"] },
     Section { title: "sync: zeroed storage is ready to use", name: "sync", modules: &["lock", "sync", "pool"] },
