@@ -278,7 +278,7 @@ static void c15_close_wakes_every_receiver(void) {
   zk_chan_unref(c);
 }
 
-static void c16_close_wakes_every_sender_and_the_buffer_survives(void) {
+static void c16_p17_close_wakes_every_sender_and_the_buffer_survives(void) {
   zk_chan *c = zt_ints(1);
   party p[4];
   OK(zt_send(c, 7));
@@ -431,7 +431,7 @@ static zk_chan *dropping(size_t capacity, int *drops) {
   return c;
 }
 
-static void elements_nobody_received_are_dropped_with_the_channel(void) {
+static void c27_elements_nobody_received_are_dropped_with_the_channel(void) {
   int drops[6] = { 0 };
   zk_chan *c = dropping(5, drops);
   for (int i = 0; i < 5; i++) OK(zt_send(c, i));
@@ -443,7 +443,7 @@ static void elements_nobody_received_are_dropped_with_the_channel(void) {
   for (int i = 1; i < 6; i++) EQ(drops[i], 1);
 }
 
-static void an_element_received_as_null_is_dropped(void) {
+static void c25_an_element_received_as_null_is_dropped(void) {
   int drops[3] = { 0 };
   zk_chan *c = dropping(2, drops);
   OK(zt_send(c, 0));
@@ -463,7 +463,7 @@ static void an_element_received_as_null_is_dropped(void) {
   for (int i = 0; i < 3; i++) EQ(drops[i], 1);
 }
 
-static void a_parked_receiver_without_room_drops_what_it_is_handed(void) {
+static void c25_a_parked_receiver_without_room_drops_what_it_is_handed(void) {
   int drops[1] = { 0 };
   zk_chan *c = dropping(0, drops);
   party p;
@@ -521,7 +521,7 @@ static void join_threads(void *arg) {
   for (int i = 0; i < 3; i++) EQ(pthread_join(((join3 *)arg)->threads[i], NULL), 0);
 }
 
-static void plain_threads_and_goroutines_share_a_channel(void) {
+static void c24_plain_threads_and_goroutines_share_a_channel(void) {
   mill *m = (mill *)calloc(1, sizeof *m);
   pthread_t threads[3];
   m->c = zt_ints(2);
@@ -557,6 +557,99 @@ static void typed_sugar(void) {
 }
 #endif
 
+/* ---- select waiters in the queue, losses and races */
+
+typedef struct either {
+  zk_chan *a, *b;
+  int index, value, done;
+} either;
+static void receives_either(void *arg) {
+  either *e = (either *)arg;
+  zk_case k[2] = { RECV(e->a, &e->value), RECV(e->b, &e->value) };
+  e->index = zk_select(k, 2, zk_in(ZT_LIMIT));
+  INC(&e->done);
+}
+static void c07_select_waiters_stand_in_the_same_queue(void) {
+  zk_chan *c = zt_ints(0), *other = zt_ints(0);
+  party first, third;
+  either second = { c, other, -1, -1, 0 };
+  OK(RECEIVER(&first, c));
+  PARKED(1, "receiver", "chan receive");
+  GO("either", receives_either, &second);
+  PARKED(1, "either", "select");
+  OK(RECEIVER(&third, c));
+  PARKED(2, "receiver", "chan receive");
+  for (int i = 1; i <= 3; i++) OK(zt_send(c, i));
+  UNTIL(GET(&first.done) && GET(&second.done) && GET(&third.done));
+  EQ(first.value, 1);
+  EQ(second.value, 2);
+  EQ(second.index, 0);
+  EQ(third.value, 3);
+  /* One that leaves from the middle leaves the order of the rest as it is. */
+  second.done = 0;
+  OK(RECEIVER(&first, c));
+  PARKED(1, "receiver", "chan receive");
+  GO("either", receives_either, &second);
+  PARKED(1, "either", "select");
+  OK(RECEIVER(&third, c));
+  PARKED(2, "receiver", "chan receive");
+  OK(zt_send(other, 9));
+  UNTIL(GET(&second.done));
+  EQ(second.index, 1);
+  OK(zt_send(c, 4));
+  OK(zt_send(c, 5));
+  UNTIL(GET(&first.done) && GET(&third.done));
+  EQ(first.value, 4);
+  EQ(third.value, 5);
+  zk_chan_unref(c);
+  zk_chan_unref(other);
+}
+
+typedef struct once_more {
+  zk_chan *c;
+  int rc, done;
+} once_more;
+static void tries_to_receive(void *arg) {
+  once_more *r = (once_more *)arg;
+  r->rc = zt_try_recv(r->c);
+  INC(&r->done);
+}
+/* Go's TestNonblockRecvRace: at every instant there is a value, or the channel is closed. */
+static void c23_a_nonblocking_receive_fails_only_if_it_had_to(void) {
+  for (int i = 0; i < 1000; i++) {
+    once_more r = { zt_ints(1), 0, 0 };
+    OK(zt_send(r.c, 1));
+    OK(zk_go(tries_to_receive, &r));
+    OK(zk_chan_close(r.c));
+    int got = zt_recv(r.c);
+    CHECK(got == 1 || got == ZK_ECLOSED);
+    UNTIL(GET(&r.done));
+    CHECK(r.rc == 1 || r.rc == ZK_ECLOSED);
+    zk_chan_unref(r.c);
+  }
+}
+
+static void c26_a_channel_keeps_nothing_of_a_delivered_value(void) {
+  int drops[4] = { 0 };
+  zk_chan *c = dropping(2, drops);
+  for (int round = 0; round < 50; round++) {
+    OK(zt_send(c, 0));
+    OK(zt_send(c, 1));
+    EQ(zt_recv(c), 0);
+    EQ(zt_recv(c), 1);
+  }
+  party p;
+  OK(RECEIVER(&p, c)); /* handed over, past the buffer */
+  PARKED(1, "receiver", "chan receive");
+  OK(zt_send(c, 2));
+  UNTIL(GET(&p.done));
+  OK(zt_send(c, 3)); /* stays in the buffer */
+  zk_chan_close(c);
+  zk_chan_unref(c);
+  EQ(drops[0] + drops[1] + drops[2], 0);
+  EQ(drops[3], 1);
+}
+
 static const zt_test tests[] = {
   BOTH(c01_absurd_sizes_give_no_channel),
   BOTH(c02_no_channel_is_an_error_and_empty),
@@ -574,7 +667,7 @@ static const zt_test tests[] = {
   BOTH(c12_len_counts_the_buffer_only),
   BOTH(c13_c14_a_closed_channel_is_drained_then_zero),
   BOTH(c15_close_wakes_every_receiver),
-  BOTH(c16_close_wakes_every_sender_and_the_buffer_survives),
+  BOTH(c16_p17_close_wakes_every_sender_and_the_buffer_survives),
   BOTH(c17_c18_send_and_close_on_closed_are_errors),
   BOTH(c20_range_ends_when_closed_and_drained),
   BOTH(c21_elements_of_no_size_are_counted),
@@ -582,14 +675,17 @@ static const zt_test tests[] = {
   BOTH(c22_the_value_of_a_buffered_send_is_fixed),
   BOTH(c24_every_value_is_received_once),
   BOTH(c28_a_channel_is_a_semaphore),
-  BOTH(elements_nobody_received_are_dropped_with_the_channel),
-  BOTH(an_element_received_as_null_is_dropped),
-  BOTH(a_parked_receiver_without_room_drops_what_it_is_handed),
+  BOTH(c27_elements_nobody_received_are_dropped_with_the_channel),
+  BOTH(c25_an_element_received_as_null_is_dropped),
+  BOTH(c25_a_parked_receiver_without_room_drops_what_it_is_handed),
   BOTH(an_element_that_was_not_sent_stays_the_callers),
   BOTH(references_keep_the_channel),
-  BOTH(plain_threads_and_goroutines_share_a_channel),
+  BOTH(c24_plain_threads_and_goroutines_share_a_channel),
 #ifndef __cplusplus
   BOTH(typed_sugar),
 #endif
+  BOTH(c07_select_waiters_stand_in_the_same_queue),
+  BOTH(c23_a_nonblocking_receive_fails_only_if_it_had_to),
+  BOTH(c26_a_channel_keeps_nothing_of_a_delivered_value),
 };
 MAIN(tests)

@@ -205,7 +205,7 @@ static void start_bound(bound *b, zk_ctx *x, int which) {
   OK(zk_go_with(&o, wait_bound, b));
 }
 
-static void every_wait_of_a_bound_goroutine_is_cancelled(void) {
+static void x06_x19_every_wait_of_a_bound_goroutine_is_cancelled(void) {
   bound b;
   memset(&b, 0, sizeof b);
   b.empty = zt_ints(0);
@@ -233,7 +233,7 @@ static void every_wait_of_a_bound_goroutine_is_cancelled(void) {
   zk_chan_unref(b.full);
 }
 
-static void a_deadline_of_the_context_times_the_wait_out(void) {
+static void x06_a_deadline_of_the_context_times_the_wait_out(void) {
   bound b;
   memset(&b, 0, sizeof b);
   b.empty = zt_ints(0);
@@ -441,6 +441,143 @@ static void a_panic_in_a_group(void) {
 }
 static void e02_a_panic_cancels_the_others(void) { CHILD_EXITS(a_panic_in_a_group, 0); }
 
+/* ---- more of the rules */
+
+static void x01_a_root_never_ends_by_itself(void) {
+  zk_ctx *x = context(NULL, ZK_FOREVER);
+  CHECK(zk_goctx() == NULL); /* who is bound to nothing has the background */
+  EQ(zk_ctx_err(x), 0);
+  EQ(zk_ctx_deadline(x), ZK_FOREVER);
+  EQ(zk_chan_recv(zk_ctx_done(x), NULL, 0, zk_in(ZT_SOON)), ZK_ETIMEDOUT);
+  EQ(zk_ctx_err(x), 0);
+  zk_ctx_unref(x);
+}
+
+typedef struct watcher {
+  zk_ctx *parent, *child;
+  int done;
+} watcher;
+static void watches(void *arg) {
+  watcher *w = (watcher *)arg;
+  EQ(zk_chan_recv(zk_ctx_done(w->child), NULL, 0, zk_in(ZT_LIMIT)), ZK_ECLOSED);
+  CHECK(zk_ctx_err(w->parent) != 0); /* the parent was first */
+  EQ(zk_chan_recv(zk_ctx_done(w->parent), NULL, 0, ZK_NOWAIT), ZK_ECLOSED);
+  INC(&w->done);
+}
+static void x03_a_context_is_done_before_its_children_are(void) {
+  for (int i = 0; i < 30; i++) {
+    watcher w[4];
+    zk_ctx *x = context(NULL, ZK_FOREVER);
+    for (int k = 0; k < 4; k++) {
+      w[k].parent = x;
+      w[k].child = context(x, ZK_FOREVER);
+      w[k].done = 0;
+      GO("watcher", watches, &w[k]);
+    }
+    PARKED(4, "watcher", "chan receive");
+    zk_ctx_cancel(x, 0);
+    for (int k = 0; k < 4; k++) {
+      UNTIL(GET(&w[k].done));
+      zk_ctx_unref(w[k].child);
+    }
+    zk_ctx_unref(x);
+  }
+}
+
+static void x02_a_deep_tree_ends_and_goes(void) {
+  enum { DEPTH = 10000 };
+  zk_ctx *root = context(NULL, ZK_FOREVER), *x = zk_ctx_ref(root);
+  for (int i = 0; i < DEPTH; i++) {
+    zk_ctx *child = context(x, ZK_FOREVER);
+    zk_ctx_unref(x);
+    x = child;
+  }
+  zk_ctx_cancel(root, 5);
+  EQ(zk_ctx_err(x), 5);
+  zk_ctx_unref(root);
+  zk_ctx_unref(x);
+}
+
+/* There is no cause for a timeout here: what the deadline gives is ZK_ETIMEDOUT, and a cancellation after it changes nothing, as one
+ * before it keeps the deadline from saying anything. */
+static void x08_a_deadline_and_a_cancellation_are_told_apart(void) {
+  zk_ctx *late = context(NULL, zk_in(2 * ZK_MS)), *early = context(NULL, zk_in(2 * ZK_MS));
+  zk_ctx_cancel(early, 9);
+  EQ(zk_chan_recv(zk_ctx_done(late), NULL, 0, zk_in(ZT_LIMIT)), ZK_ECLOSED);
+  zk_ctx_cancel(late, 9);
+  EQ(zk_ctx_err(late), ZK_ETIMEDOUT);
+  OK(zk_sleep(3 * ZK_MS));
+  EQ(zk_ctx_err(early), 9);
+  zk_ctx_unref(late);
+  zk_ctx_unref(early);
+}
+
+typedef struct launch {
+  zk_group *g;
+  int stop, rc, done, ran;
+} launch;
+static int until_stopped(void *arg) {
+  while (!GET(&((launch *)arg)->stop)) zk_yield();
+  return 0;
+}
+static int notes_that_it_ran(void *arg) {
+  INC(&((launch *)arg)->ran);
+  return 0;
+}
+static void launches(void *arg) {
+  launch *l = (launch *)arg;
+  l->rc = zk_group_go(l->g, notes_that_it_ran, l);
+  INC(&l->done);
+}
+/* Extended: the launcher's own context ends its wait. */
+static void e04_a_launch_blocked_on_the_limit_ignores_the_groups_cancellation(void) {
+  zk_ctx *own = context(NULL, ZK_FOREVER);
+  zk_group *g = zk_group_new(NULL, 1);
+  launch l = { g, 0, -1, 0, 0 }, bound = { g, 0, -1, 0, 0 };
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  OK(zk_group_go(g, until_stopped, &l));
+  GO("launches", launches, &l);
+  PARKED(1, "launches", "group");
+  o.ctx = own;
+  o.name = "launches";
+  OK(zk_go_with(&o, launches, &bound));
+  PARKED(2, "launches", "group");
+  zk_ctx_cancel(zk_group_ctx(g), 0);
+  PARKED(2, "launches", "group"); /* they wait on */
+  zk_ctx_cancel(own, 0);
+  UNTIL(GET(&bound.done));
+  EQ(bound.rc, ZK_ECANCELED);
+  EQ(GET(&l.done), 0);
+  SET(&l.stop, 1);
+  UNTIL(GET(&l.done));
+  OK(l.rc);
+  EQ(zk_group_wait(g), 0);
+  EQ(l.ran, 1);
+  EQ(bound.ran, 0);
+  zk_group_unref(g);
+  zk_ctx_unref(own);
+}
+
+static int panics_as_a_member(void *arg) {
+  zk_panic((const char *)arg);
+  return 0;
+}
+static void group_panics(void) {
+  CHECK(zk_workers(8) > 0);
+  zk_group *g = zk_group_new(NULL, 0);
+  OK(zk_group_go(g, panics_as_a_member, (void *)"in a member"));
+  (void)zk_group_wait(g);
+  fputs("wait returned", stderr);
+}
+static void e06_p18_a_group_does_not_contain_panics(void) {
+  static char err[1 << 16];
+  for (int i = 0; i < 10; i++) {
+    int st = zt_child("group_panics", err, sizeof err);
+    CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGABRT);
+    CHECK(strstr(err, "panic: in a member") && !strstr(err, "wait returned"));
+  }
+}
+
 static const zt_test tests[] = {
   BOTH(no_context_is_an_error),
   BOTH(x02_x04_cancel_reaches_everything_below),
@@ -451,8 +588,8 @@ static const zt_test tests[] = {
   BOTH(x15_after),
   BOTH(x17_ended_children_are_let_go),
   BOTH(x18_done_is_one_channel_and_references_count),
-  BOTH(every_wait_of_a_bound_goroutine_is_cancelled),
-  BOTH(a_deadline_of_the_context_times_the_wait_out),
+  BOTH(x06_x19_every_wait_of_a_bound_goroutine_is_cancelled),
+  BOTH(x06_a_deadline_of_the_context_times_the_wait_out),
   BOTH(x19_a_ready_operation_is_cancelled_too_but_never_a_try),
   BOTH(a_context_is_not_inherited_and_is_kept),
   BOTH(e01_e02_the_first_result_cancels_the_others),
@@ -464,5 +601,12 @@ static const zt_test tests[] = {
   BOTH(e05_all_results_are_kept),
   ONCE(e02_a_panic_cancels_the_others),
   CHILD(a_panic_in_a_group),
+  BOTH(x01_a_root_never_ends_by_itself),
+  BOTH(x02_a_deep_tree_ends_and_goes),
+  BOTH(x03_a_context_is_done_before_its_children_are),
+  BOTH(x08_a_deadline_and_a_cancellation_are_told_apart),
+  BOTH(e04_a_launch_blocked_on_the_limit_ignores_the_groups_cancellation),
+  ONCE(e06_p18_a_group_does_not_contain_panics),
+  CHILD(group_panics),
 };
 MAIN(tests)

@@ -295,6 +295,195 @@ static void with_a_hook(void) {
 }
 static void the_hook_lets_the_rest_go_on(void) { CHILD_EXITS(with_a_hook, 0); }
 
+/* ---- recovery, and panics inside panics */
+
+static void quiet(void *arg) { (void)arg; }
+static void helper_tries(void *arg) {
+  OK(zk_try(quiet, NULL, NULL, 0)); /* nothing of its own has panicked */
+  letter(arg);
+}
+static void nested_try(void *arg) {
+  char why[20];
+  EQ(zk_try(panic_again, (void *)"own", why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "own"));
+  letter(arg);
+}
+static void panics_with_helpers(void *arg) {
+  (void)arg;
+  DEFER("a");
+  OK(zk_defer(helper_tries, (void *)"h"));
+  OK(zk_defer(nested_try, (void *)"n"));
+  zk_panic("goes on");
+}
+/* A try in a deferred function, or in a helper of one, catches what panics below itself, and not the panic that runs it. */
+static void p03_a_deferred_function_does_not_recover_the_panic_that_runs_it(void) {
+  static trail t;
+  memset(&t, 0, sizeof t);
+  char why[20];
+  current = &t;
+  EQ(zk_try(panics_with_helpers, NULL, why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "goes on"));
+  SEEN(&t, "nha");
+}
+
+static void panics_with_nothing(void *arg) {
+  (void)arg;
+  zk_panic(NULL);
+}
+static void uncaught_nothing(void) {
+  GO("doomed", panics_with_nothing, NULL);
+  for (;;) zk_yield();
+}
+static void p05_a_panic_without_a_value_is_still_a_panic(void) {
+  char why[20] = "untouched";
+  EQ(zk_try(panics_with_nothing, NULL, why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "(no message)"));
+  CHILD_ABORTS(uncaught_nothing, "panic: (no message)");
+}
+
+static void goes_below_zero(void *arg) { zk_wg_done((zk_wg *)arg); }
+/* What panics in Go and has a result to say so in is an error here; what has none panics and can be caught. */
+static void p06_misuse_can_be_handled(void) {
+  zk_chan *c = zt_ints(1);
+  zk_wg wg = ZK_ZERO;
+  char why[60] = "";
+  OK(zk_chan_close(c));
+  EQ(zk_chan_close(c), ZK_ECLOSED);
+  EQ(zt_try_send(c, 1), ZK_ECLOSED);
+  EQ(zk_chan_close(NULL), ZK_EINVAL);
+  CHECK(zk_chan_new(sizeof(int), (size_t)-1) == NULL);
+  EQ(zk_try(goes_below_zero, &wg, why, sizeof why), ZK_EPANIC);
+  CHECK(strstr(why, "negative WaitGroup counter"));
+  OK(zk_wg_wait(&wg, ZK_NOWAIT)); /* and nothing was changed */
+  zk_chan_unref(c);
+}
+
+static void panics_three_times(void *arg) {
+  OK(zk_defer(panic_again, (void *)"the third"));
+  OK(zk_defer(panic_again, (void *)"the second"));
+  zk_panic((const char *)arg);
+}
+static void three_panics(void) {
+  GO("doomed", panics_three_times, (void *)"the first");
+  for (;;) zk_yield();
+}
+/* Go's TestRecursivePanic4. */
+static void p07_nested_panics_are_reported_oldest_first(void) {
+  CHILD_ABORTS(three_panics, "panic: the first\n\tpanic: the second\n\tpanic: the third\n");
+}
+
+static void hook_that_panics(uint64_t goid, const char *msg, void *user) {
+  (void)goid;
+  (void)user;
+  fputs(msg, stderr);
+  zk_panic("in the hook");
+}
+static void panicking_hook(void) {
+  zk_config c = ZK_CONFIG_INIT;
+  c.on_panic = hook_that_panics;
+  OK(zk_init(&c));
+  GO("doomed", panic_again, (void *)"for the hook");
+  for (;;) zk_yield();
+}
+/* Go's TestPanicLoop. */
+static void p08_a_panic_while_a_panic_is_reported_does_not_loop(void) {
+  CHILD_ABORTS(panicking_hook, "panic while printing panic value: in the hook");
+}
+
+/* ---- the ends of a process */
+
+static void park_with_a_defer(void *arg) {
+  OK(zk_defer(say, (void *)"a deferred function ran"));
+  (void)zk_chan_recv((zk_chan *)arg, NULL, 0, ZK_FOREVER);
+}
+static void spins(void *arg) {
+  (void)arg;
+  for (;;) zk_yield();
+}
+static int starts_some(void *arg) {
+  for (int i = 0; i < 100; i++) GO("parked", park_with_a_defer, arg);
+  PARKED(100, "parked", "chan receive");
+  GO("spins", spins, NULL);
+  return 3;
+}
+static void main_returns(void) {
+  int code = 0;
+  OK(zk_run(starts_some, zt_ints(0), &code));
+  exit(code);
+}
+static int exits_inside(void *arg) {
+  starts_some(arg);
+  OK(zk_defer(say, (void *)"a deferred function ran"));
+  exit(7);
+}
+static void exits(void) { (void)zk_run(exits_inside, zt_ints(0), NULL); }
+static void p13_p14_the_end_of_the_process_waits_for_nobody(void) {
+  static char err[1 << 14];
+  int st = zt_child("main_returns", err, sizeof err);
+  CHECK(WIFEXITED(st) && WEXITSTATUS(st) == 3 && !strstr(err, "a deferred function ran"));
+  st = zt_child("exits", err, sizeof err);
+  CHECK(WIFEXITED(st) && WEXITSTATUS(st) == 7 && !strstr(err, "a deferred function ran"));
+}
+
+static int overflows(int n) {
+  volatile char here[512];
+  here[0] = (char)n;
+  if (n < 0) return 0;
+  return overflows(n + 1) + here[0];
+}
+static void overflows_its_stack(void *arg) { *(int *)arg = overflows(0); }
+static void unlocks_nothing(void *arg) { zk_mutex_unlock((zk_mutex *)arg); }
+static void tries_to_survive(void *arg) {
+  int n = 0;
+  zk_mutex m = ZK_ZERO;
+  if (arg) (void)zk_try(overflows_its_stack, &n, NULL, 0);
+  else (void)zk_try(unlocks_nothing, &m, NULL, 0);
+  fputs("it went on", stderr);
+}
+static void overflow_in_try(void) {
+  GO("deep", tries_to_survive, (void *)"overflow");
+  for (;;) zk_yield();
+}
+static void unlock_in_try(void) {
+  GO("unlocks", tries_to_survive, NULL);
+  for (;;) zk_yield();
+}
+static void p15_fatal_errors_cannot_be_caught(void) {
+  static char err[1 << 16];
+  int st = zt_child("overflow_in_try", err, sizeof err);
+  CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGABRT && strstr(err, "overflowed its stack") && !strstr(err, "it went on"));
+  st = zt_child("unlock_in_try", err, sizeof err);
+  CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGABRT && strstr(err, "unlock of unlocked mutex") && !strstr(err, "it went on"));
+}
+
+static void registers_and_waits(void *arg) {
+  zk_timer *t = zk_timer_func(ZK_MS, panic_again, arg);
+  CHECK(t != NULL);
+  (void)zk_sleep(20 * ZK_SEC);
+}
+static void registers_in_a_context(void *arg) {
+  zk_ctx *x = zk_ctx_new(NULL, zk_in(ZK_MS));
+  CHECK(zk_ctx_after(x, panic_again, arg) != NULL);
+  (void)zk_sleep(20 * ZK_SEC);
+}
+static int tries_to_catch_a_callback(void *arg) {
+  (void)zk_try(*(zk_fn *)arg, (void *)"in a callback", NULL, 0);
+  fputs("it went on", stderr);
+  return 0;
+}
+static void timer_callback(void) {
+  zk_fn f = registers_and_waits;
+  (void)zk_run(tries_to_catch_a_callback, &f, NULL);
+}
+static void context_callback(void) {
+  zk_fn f = registers_in_a_context;
+  (void)zk_run(tries_to_catch_a_callback, &f, NULL);
+}
+static void p16_a_panic_in_a_callback_ends_the_process(void) {
+  CHILD_ABORTS(timer_callback, "panic: in a callback");
+  CHILD_ABORTS(context_callback, "panic: in a callback");
+}
+
 static const zt_test tests[] = {
   BOTH(nothing_is_an_error),
   ONCE(defer_outside_everything),
@@ -316,5 +505,22 @@ static const zt_test tests[] = {
   CHILD(uncaught_in_main),
   CHILD(uncaught_on_a_thread),
   CHILD(with_a_hook),
+  BOTH(p03_a_deferred_function_does_not_recover_the_panic_that_runs_it),
+  BOTH(p05_a_panic_without_a_value_is_still_a_panic),
+  BOTH(p06_misuse_can_be_handled),
+  ONCE(p07_nested_panics_are_reported_oldest_first),
+  ONCE(p08_a_panic_while_a_panic_is_reported_does_not_loop),
+  ONCE(p13_p14_the_end_of_the_process_waits_for_nobody),
+  ONCE(p15_fatal_errors_cannot_be_caught),
+  ONCE(p16_a_panic_in_a_callback_ends_the_process),
+  CHILD(uncaught_nothing),
+  CHILD(three_panics),
+  CHILD(panicking_hook),
+  CHILD(main_returns),
+  CHILD(exits),
+  CHILD(overflow_in_try),
+  CHILD(unlock_in_try),
+  CHILD(timer_callback),
+  CHILD(context_callback),
 };
 MAIN(tests)

@@ -358,6 +358,317 @@ static void pl01_a_pool_keeps_what_is_put_back(void) {
   EQ(f.dropped, f.made);
 }
 
+/* ---- order, barging and starvation of the mutex */
+
+typedef struct queue {
+  zk_mutex m;
+  int order[8], n;
+} queue;
+typedef struct place {
+  queue *q;
+  int i;
+} place;
+static void locks_in_line(void *arg) {
+  place *p = (place *)arg;
+  zk_mutex_lock(&p->q->m);
+  p->q->order[p->q->n++] = p->i;
+  zk_mutex_unlock(&p->q->m);
+}
+static int on_one_worker(zk_int_fn f, void *arg) {
+  int before = zk_workers(1), code = -1;
+  OK(zk_run(f, arg, &code));
+  CHECK(zk_workers((uint32_t)before) > 0);
+  return code;
+}
+static int five_in_line(void *arg) {
+  queue *q = (queue *)arg;
+  place p[5];
+  zk_mutex_lock(&q->m);
+  for (int i = 0; i < 5; i++) {
+    p[i].q = q;
+    p[i].i = i;
+    GO("in line", locks_in_line, &p[i]);
+    PARKED(i + 1, "in line", "mutex");
+  }
+  zk_mutex_unlock(&q->m);
+  OK(zk_mutex_lock_until(&q->m, ZK_NOWAIT)); /* nobody else has run since: who runs may overtake who was woken */
+  zk_mutex_unlock(&q->m);
+  UNTIL(zt_alive("in line") == 0);
+  for (int i = 0; i < 5; i++) EQ(q->order[i], i);
+  return 0;
+}
+static void m04_sem01_waiters_are_served_in_order_and_who_runs_may_barge(void) {
+  queue q;
+  memset(&q, 0, sizeof q);
+  OK(on_one_worker(five_in_line, &q));
+}
+
+static int starves_one(void *arg) {
+  queue *q = (queue *)arg;
+  place p = { q, 1 };
+  zk_mutex_lock(&q->m);
+  GO("starved", locks_in_line, &p);
+  PARKED(1, "starved", "mutex");
+  zk_time patience = zk_in(3 * ZK_MS);
+  while (zk_now() < patience) {}
+  zk_mutex_unlock(&q->m);
+  OK(zk_mutex_lock_until(&q->m, ZK_NOWAIT)); /* not starving yet */
+  PARKED(1, "starved", "mutex");             /* it has run, and lost after more than 1 ms */
+  UNTIL(zt_alive("starved") == 1);
+  zk_mutex_unlock(&q->m); /* hands over */
+  EQ(zk_mutex_lock_until(&q->m, ZK_NOWAIT), ZK_EAGAIN);
+  UNTIL(zt_alive("starved") == 0);
+  OK(zk_mutex_lock_until(&q->m, ZK_NOWAIT)); /* with the last waiter the mode is over */
+  zk_mutex_unlock(&q->m);
+  return 0;
+}
+static void m05_starvation_hands_over(void) {
+  queue q;
+  memset(&q, 0, sizeof q);
+  OK(on_one_worker(starves_one, &q));
+}
+
+static void hogs(void *arg) {
+  shared *s = (shared *)arg;
+  while (GET(&s->value) < 10) {
+    zk_mutex_lock(&s->m);
+    zk_time until = zk_in(100 * ZK_US);
+    while (zk_now() < until) {}
+    zk_mutex_unlock(&s->m);
+    zk_yield();
+  }
+}
+/* Go's TestMutexFairness: held for 100 us of every 100 us, and somebody else gets it ten times within ten seconds. */
+static void m06_a_hog_lets_others_in(void) {
+  shared s = zero;
+  zk_time from = zk_now();
+  GO("hog", hogs, &s);
+  for (int i = 0; i < 10; i++) {
+    zk_mutex_lock(&s.m);
+    INC(&s.value);
+    zk_mutex_unlock(&s.m);
+    zk_yield();
+  }
+  CHECK(zk_now() - from < 10 * ZK_SEC);
+  UNTIL(zt_alive("hog") == 0);
+}
+
+static void m07_a_try_takes_what_is_free_and_fails_at_once(void) {
+  shared s = zero;
+  OK(zk_mutex_lock_until(&s.m, ZK_NOWAIT));
+  zk_time from = zk_now();
+  for (int i = 0; i < 1000; i++) EQ(zk_mutex_lock_until(&s.m, ZK_NOWAIT), ZK_EAGAIN);
+  CHECK(zk_now() - from < ZK_SEC);
+  zk_mutex_unlock(&s.m);
+  OK(zk_mutex_lock_until(&s.m, ZK_NOWAIT));
+  zk_mutex_unlock(&s.m);
+}
+
+static void unlocks_later(void *arg) { zk_mutex_unlock((zk_mutex *)arg); }
+static void panics_with_the_mutex(void *arg) {
+  zk_mutex_lock((zk_mutex *)arg);
+  zk_panic("with the mutex held");
+}
+static void panics_with_a_deferred_unlock(void *arg) {
+  zk_mutex_lock((zk_mutex *)arg);
+  OK(zk_defer(unlocks_later, arg));
+  zk_panic("with the mutex held");
+}
+/* No poisoning: it stays locked unless an unlock was deferred, and then it is like any other. */
+static void m08_a_panic_poisons_nothing(void) {
+  zk_mutex m = ZK_ZERO;
+  EQ(zk_try(panics_with_a_deferred_unlock, &m, NULL, 0), ZK_EPANIC);
+  OK(zk_mutex_lock_until(&m, ZK_NOWAIT));
+  zk_mutex_unlock(&m);
+  EQ(zk_try(panics_with_the_mutex, &m, NULL, 0), ZK_EPANIC);
+  EQ(zk_mutex_lock_until(&m, ZK_NOWAIT), ZK_EAGAIN);
+  zk_mutex_unlock(&m); /* anybody may */
+  OK(zk_mutex_lock_until(&m, ZK_NOWAIT));
+  zk_mutex_unlock(&m);
+}
+
+/* ---- more of the rwmutex */
+
+static void rw03_reading_twice_waits_for_ever_behind_a_writer(void) {
+  shared s = zero;
+  zk_rwmutex_rlock(&s.rw);
+  GO("writer", writes, &s);
+  PARKED(1, "writer", "rwmutex write");
+  EQ(zk_rwmutex_rlock_until(&s.rw, zk_in(20 * ZK_MS)), ZK_ETIMEDOUT);
+  zk_rwmutex_runlock(&s.rw);
+  UNTIL(zt_alive("writer") == 0);
+}
+
+static void runlocks(void *arg) { zk_rwmutex_runlock(&((shared *)arg)->rw); }
+static void wunlocks(void *arg) { zk_rwmutex_unlock(&((shared *)arg)->rw); }
+static void rw05_others_may_unlock(void) {
+  shared s = zero;
+  zk_rwmutex_rlock(&s.rw);
+  zk_rwmutex_rlock(&s.rw);
+  OK(zk_go(runlocks, &s));
+  OK(zk_go(runlocks, &s));
+  OK(zk_rwmutex_lock_until(&s.rw, zk_in(ZT_LIMIT)));
+  OK(zk_go(wunlocks, &s));
+  OK(zk_rwmutex_lock_until(&s.rw, zk_in(ZT_LIMIT)));
+  zk_rwmutex_unlock(&s.rw);
+}
+
+static void gives_up_writing(void *arg) {
+  shared *s = (shared *)arg;
+  s->result = zk_rwmutex_lock_until(&s->rw, zk_in(20 * ZK_MS));
+}
+/* Nor does one that waited and gave up: the readers it held off get in. */
+static void rw07_a_failed_try_leaves_no_mark(void) {
+  shared s = zero;
+  zk_rwmutex_rlock(&s.rw);
+  for (int i = 0; i < 100; i++) {
+    EQ(zk_rwmutex_lock_until(&s.rw, ZK_NOWAIT), ZK_EAGAIN);
+    OK(zk_rwmutex_rlock_until(&s.rw, ZK_NOWAIT));
+    zk_rwmutex_runlock(&s.rw);
+  }
+  GO("writer", gives_up_writing, &s);
+  PARKED(1, "writer", "rwmutex write");
+  GO("reader", reads, &s);
+  PARKED(1, "reader", "rwmutex read");
+  UNTIL(zt_alive("writer") == 0 && zt_alive("reader") == 0);
+  EQ(s.result, ZK_ETIMEDOUT);
+  EQ(s.inside, 1);
+  zk_rwmutex_runlock(&s.rw);
+}
+
+typedef struct ward {
+  zk_rwmutex rw;
+  int readers, writers, sum;
+  zk_wg wg;
+} ward;
+static void ward_reads(void *arg) {
+  ward *w = (ward *)arg;
+  for (int i = 0; i < 300; i++) {
+    zk_rwmutex_rlock(&w->rw);
+    INC(&w->readers);
+    EQ(GET(&w->writers), 0);
+    if (i % 16 == 0) zk_yield();
+    __atomic_sub_fetch(&w->readers, 1, __ATOMIC_SEQ_CST);
+    zk_rwmutex_runlock(&w->rw);
+  }
+}
+static void ward_writes(void *arg) {
+  ward *w = (ward *)arg;
+  for (int i = 0; i < 300; i++) {
+    zk_rwmutex_lock(&w->rw);
+    EQ(INC(&w->writers), 1);
+    EQ(GET(&w->readers), 0);
+    if (i % 16 == 0) zk_yield();
+    w->sum++;
+    __atomic_sub_fetch(&w->writers, 1, __ATOMIC_SEQ_CST);
+    zk_rwmutex_unlock(&w->rw);
+  }
+}
+static void rw10_readers_and_writers_never_mix(void) {
+  ward w;
+  memset(&w, 0, sizeof w);
+  for (int i = 0; i < 8; i++) OK(zk_wg_go(&w.wg, i % 4 ? ward_reads : ward_writes, &w));
+  OK(zk_wg_wait(&w.wg, zk_in(ZT_LIMIT)));
+  EQ(w.sum, 600);
+}
+
+/* ---- once inside once */
+
+static void again(void *arg) { zk_once_do((zk_once *)arg, again, arg); }
+static int once_in_once(void *arg) {
+  again(arg);
+  return 0;
+}
+static void recursive_once(void) {
+  zk_once o = ZK_ZERO;
+  EQ(zk_run(once_in_once, &o, NULL), ZK_EDEADLOCK);
+}
+static void o04_a_call_from_inside_waits_for_ever(void) { CHILD_EXITS(recursive_once, 0); }
+
+/* ---- more of the semaphore */
+
+typedef struct taker {
+  zk_sem *s;
+  uint32_t n;
+  int rc, done;
+  zk_time deadline;
+} taker;
+static void takes(void *arg) {
+  taker *t = (taker *)arg;
+  t->rc = zk_sem_acquire(t->s, t->n, t->deadline);
+  INC(&t->done);
+}
+static void start_taker(taker *t, zk_sem *s, uint32_t n, zk_ctx *x, zk_time deadline, int others) {
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  memset(t, 0, sizeof *t);
+  t->s = s;
+  t->n = n;
+  t->deadline = deadline;
+  o.ctx = x;
+  o.name = "taker";
+  OK(zk_go_with(&o, takes, t));
+  PARKED(others + 1, "taker", "semaphore");
+}
+
+static void sem03_an_ended_context_never_acquires(void) {
+  zk_sem s = ZK_SEM_INIT(1);
+  zk_ctx *x = zk_ctx_new(NULL, ZK_FOREVER);
+  zk_go_opts o = ZK_GO_OPTS_INIT;
+  taker t = { &s, 1, 0, 0, ZK_FOREVER };
+  zk_ctx_cancel(x, 0);
+  o.ctx = x;
+  OK(zk_go_with(&o, takes, &t)); /* although a token is free */
+  UNTIL(GET(&t.done));
+  EQ(t.rc, ZK_ECANCELED);
+  OK(zk_sem_acquire(&s, 1, ZK_NOWAIT));
+  zk_ctx_unref(x);
+}
+static void cancels_it(void *arg) { zk_ctx_cancel((zk_ctx *)arg, 0); }
+static void sem03_a_cancellation_that_races_with_a_grant_loses_no_token(void) {
+  zk_sem s = ZK_ZERO;
+  for (int i = 0; i < 100; i++) {
+    taker t;
+    zk_wg wg = ZK_ZERO;
+    zk_ctx *x = zk_ctx_new(NULL, ZK_FOREVER);
+    start_taker(&t, &s, 1, x, ZK_FOREVER, 0);
+    OK(zk_wg_go(&wg, cancels_it, x));
+    zk_sem_release(&s, 1);
+    OK(zk_wg_wait(&wg, zk_in(ZT_LIMIT)));
+    UNTIL(GET(&t.done));
+    CHECK(t.rc == ZK_OK || t.rc == ZK_ECANCELED);
+    EQ(zk_sem_acquire(&s, 1, ZK_NOWAIT), t.rc == ZK_OK ? ZK_EAGAIN : ZK_OK);
+    UNTIL(zt_alive("taker") == 0);
+    zk_ctx_unref(x);
+  }
+}
+static void sem04_sem05_a_hopeless_wish_holds_up_nobody_once_it_is_given_up(void) {
+  zk_sem s = ZK_SEM_INIT(2);
+  zk_ctx *x = zk_ctx_new(NULL, ZK_FOREVER);
+  taker large, behind;
+  start_taker(&large, &s, 1000000, x, ZK_FOREVER, 0);
+  start_taker(&behind, &s, 1, NULL, zk_in(ZT_LIMIT), 1); /* strictly in order (SEM-02) */
+  zk_ctx_cancel(x, 0);
+  UNTIL(GET(&behind.done) && GET(&large.done));
+  EQ(large.rc, ZK_ECANCELED);
+  OK(behind.rc);
+  start_taker(&large, &s, 2, NULL, zk_in(20 * ZK_MS), 0); /* the same with a deadline */
+  start_taker(&behind, &s, 1, NULL, zk_in(ZT_LIMIT), 1);
+  UNTIL(GET(&behind.done) && GET(&large.done));
+  EQ(large.rc, ZK_ETIMEDOUT);
+  OK(behind.rc);
+  EQ(zk_sem_acquire(&s, 1, ZK_NOWAIT), ZK_EAGAIN); /* both tokens are out */
+  UNTIL(zt_alive("taker") == 0);
+  zk_ctx_unref(x);
+}
+static void release_too_much(void) {
+  zk_sem s = ZK_SEM_INIT(INT64_MAX);
+  zk_sem_release(&s, 1);
+}
+/* A semaphore of C has no size; what it counts has an end. */
+static void sem06_releasing_beyond_the_end_of_counting_is_fatal(void) {
+  CHILD_ABORTS(release_too_much, "zk_sem_release: too many tokens");
+}
+
 static const zt_test tests[] = {
   BOTH(nothing_to_lock_is_an_error),
   BOTH(m01_m02_unlocked_at_first_and_without_owner),
@@ -378,5 +689,21 @@ static const zt_test tests[] = {
   CHILD(unlock_of_a_read_rwmutex),
   CHILD(wait_without_lock),
   CHILD(lock_of_nothing),
+  ONCE(m04_sem01_waiters_are_served_in_order_and_who_runs_may_barge),
+  ONCE(m05_starvation_hands_over),
+  BOTH(m06_a_hog_lets_others_in),
+  BOTH(m07_a_try_takes_what_is_free_and_fails_at_once),
+  BOTH(m08_a_panic_poisons_nothing),
+  BOTH(rw03_reading_twice_waits_for_ever_behind_a_writer),
+  BOTH(rw05_others_may_unlock),
+  BOTH(rw07_a_failed_try_leaves_no_mark),
+  BOTH(rw10_readers_and_writers_never_mix),
+  ONCE(o04_a_call_from_inside_waits_for_ever),
+  BOTH(sem03_an_ended_context_never_acquires),
+  BOTH(sem03_a_cancellation_that_races_with_a_grant_loses_no_token),
+  BOTH(sem04_sem05_a_hopeless_wish_holds_up_nobody_once_it_is_given_up),
+  ONCE(sem06_releasing_beyond_the_end_of_counting_is_fatal),
+  CHILD(recursive_once),
+  CHILD(release_too_much),
 };
 MAIN(tests)

@@ -393,15 +393,135 @@ static void in_processes_of_their_own(void) {
   CHILD_EXITS(allocator_comes_too_late, 0);
 }
 static void p12_goexit_from_main_is_a_deadlock_once_nobody_is_left(void) { CHILD_EXITS(goexit_from_main, 0); }
-static void a_hold_keeps_the_deadlock_report_away(void) { CHILD_EXITS(held, 0); }
+static void d06_d07_a_hold_keeps_the_deadlock_report_away(void) { CHILD_EXITS(held, 0); }
 static void shutdown_ends_everything(void) {
   CHILD_EXITS(after_shutdown, 0);
   CHILD_EXITS(shutdown_of_the_stubborn, 0);
 }
-static void a_forked_child_is_shut_down(void) { CHILD_EXITS(forked, 0); }
+static void sg04_a_forked_child_is_shut_down(void) { CHILD_EXITS(forked, 0); }
 static void p01_a_panic_goes_to_the_hook_or_ends_the_process(void) {
   CHILD_EXITS(panic_with_a_hook, 0);
   CHILD_ABORTS(panic_without_a_hook, "negative WaitGroup counter");
+}
+
+/* ---- more of deadlock */
+
+static void waits_in_try(void *arg) { (void)zk_chan_recv((zk_chan *)arg, NULL, 0, ZK_FOREVER); }
+static int waits_inside_a_try(void *arg) {
+  (void)zk_try(waits_in_try, arg, NULL, 0);
+  fputs("it went on", stderr);
+  return 0;
+}
+static void deadlock_in_try(void) { EQ(zk_run(waits_inside_a_try, zt_ints(0), NULL), ZK_EDEADLOCK); }
+static void d02_a_deadlock_is_reported_at_once_and_cannot_be_caught(void) {
+  static char err[1 << 14];
+  zk_time from = zk_now();
+  EQ(zt_child("deadlock_in_try", err, sizeof err), 0);
+  CHECK(zk_now() - from < 10 * ZK_SEC);
+  CHECK(strstr(err, "all goroutines are asleep - deadlock!") && !strstr(err, "it went on"));
+}
+
+static void sleeps_and_sends(void *arg) {
+  OK(zk_sleep(50 * ZK_MS));
+  OK(zt_send((zk_chan *)arg, 1));
+}
+static void sleeps_the_thread(void *arg) {
+  (void)arg;
+  usleep(50000);
+}
+static void blocks_and_sends(void *arg) {
+  OK(zk_blocking(sleeps_the_thread, NULL));
+  OK(zt_send((zk_chan *)arg, 2));
+}
+static void sends_later(void *arg) { OK(zt_send((zk_chan *)arg, 3)); }
+static int silenced_by_others(void *arg) {
+  zk_chan *c = (zk_chan *)arg;
+  int v = 0;
+  GO("sleeps", sleeps_and_sends, c);
+  OK(zk_recv(c, &v));
+  EQ(v, 1);
+  GO("blocks", blocks_and_sends, c);
+  OK(zk_recv(c, &v));
+  EQ(v, 2);
+  zk_timer *t = zk_timer_func(50 * ZK_MS, sends_later, c);
+  OK(zk_recv(c, &v));
+  EQ(v, 3);
+  zk_timer_unref(t);
+  return 0;
+}
+static void others_can_go_on(void) {
+  int code = -1;
+  OK(zk_run(silenced_by_others, zt_ints(0), &code));
+  OK(code);
+}
+static void d03_who_can_still_go_on_silences_it(void) { CHILD_EXITS(others_can_go_on, 0); }
+
+static int fds[2];
+static void reads_a_byte(void *arg) {
+  char byte = 0;
+  EQ(read(fds[0], &byte, 1), 1);
+  *(char *)arg = byte;
+}
+static void *writes_later(void *arg) {
+  usleep(100000);
+  EQ(write(fds[1], "x", 1), 1);
+  return arg;
+}
+/* A thread of which the library knows nothing writes; waiting for it is in the three ways there are. */
+static int waits_for_input(void *arg) {
+  (void)arg;
+  for (int way = 0; way < 3; way++) {
+    char byte = 0;
+    pthread_t t;
+    EQ(pthread_create(&t, NULL, writes_later, NULL), 0);
+    if (way == 0) OK(zk_blocking(reads_a_byte, &byte));
+    if (way == 1) {
+      zk_block_begin();
+      reads_a_byte(&byte);
+      zk_block_end();
+    }
+    if (way == 2) reads_a_byte(&byte);
+    EQ(byte, 'x');
+    EQ(pthread_join(t, NULL), 0);
+  }
+  return 0;
+}
+static void input(void) {
+  int code = -1;
+  CHECK(pipe(fds) == 0);
+  OK(zk_run(waits_for_input, NULL, &code));
+  OK(code);
+}
+static void d05_waiting_for_input_counts_as_alive(void) { CHILD_EXITS(input, 0); }
+
+static void *calls_in_twice(void *arg) {
+  usleep(30000);
+  OK(zt_send((zk_chan *)arg, 1)); /* from here on the library knows this thread */
+  usleep(50000);
+  OK(zt_send((zk_chan *)arg, 2));
+  return NULL;
+}
+static int outlives_a_thread(void *arg) {
+  zk_chan *c = (zk_chan *)arg;
+  int v = 0;
+  OK(zk_recv(c, &v));
+  zk_release();
+  OK(zk_recv(c, &v));
+  EQ(v, 2);
+  fputs("the thread counted as alive", stderr);
+  return zk_recv(c, &v);
+}
+static void after_the_last_thread(void) {
+  zk_chan *c = zt_ints(0);
+  pthread_t t;
+  zk_hold();
+  EQ(pthread_create(&t, NULL, calls_in_twice, c), 0);
+  EQ(zk_run(outlives_a_thread, c, NULL), ZK_EDEADLOCK);
+}
+static void d07_threads_of_the_host_count_as_alive_until_they_end(void) {
+  static char err[1 << 14];
+  EQ(zt_child("after_the_last_thread", err, sizeof err), 0);
+  CHECK(strstr(err, "the thread counted as alive"));
 }
 
 static const zt_test tests[] = {
@@ -414,10 +534,10 @@ static const zt_test tests[] = {
   ONCE(d01_d08_a_deadlock_is_reported_with_a_dump),
   ONCE(p12_goexit_from_main_is_a_deadlock_once_nobody_is_left),
   ONCE(d04_a_deadline_keeps_it_alive),
-  ONCE(a_hold_keeps_the_deadlock_report_away),
+  ONCE(d06_d07_a_hold_keeps_the_deadlock_report_away),
   ONCE(shutdown_ends_everything),
   ONCE(shutdown_inside_a_goroutine_is_not_allowed),
-  ONCE(a_forked_child_is_shut_down),
+  ONCE(sg04_a_forked_child_is_shut_down),
   ONCE(p01_a_panic_goes_to_the_hook_or_ends_the_process),
   CHILD(init_refuses_nonsense),
   CHILD(init_fails_once_it_runs),
@@ -434,5 +554,13 @@ static const zt_test tests[] = {
   CHILD(forked),
   CHILD(panic_with_a_hook),
   CHILD(panic_without_a_hook),
+  ONCE(d02_a_deadlock_is_reported_at_once_and_cannot_be_caught),
+  ONCE(d03_who_can_still_go_on_silences_it),
+  ONCE(d05_waiting_for_input_counts_as_alive),
+  ONCE(d07_threads_of_the_host_count_as_alive_until_they_end),
+  CHILD(deadlock_in_try),
+  CHILD(others_can_go_on),
+  CHILD(input),
+  CHILD(after_the_last_thread),
 };
 MAIN(tests)

@@ -179,8 +179,8 @@ typedef struct pair {
   uint64_t turns;
   zk_wg wg;
 } pair;
-static volatile unsigned sink;
 static void works(int n) {
+  volatile unsigned sink = 0;
   for (int i = 0; i < n; i++) sink += (unsigned)i;
 }
 static void leads(void *arg) {

@@ -468,6 +468,70 @@ static void s01_operands_are_evaluated_once(void) {
 }
 #endif
 
+typedef struct first_come {
+  zk_chan *c[2];
+  int index, value, done;
+} first_come;
+static void takes_the_first(void *arg) {
+  first_come *f = (first_come *)arg;
+  zk_case k[2] = { RECV(f->c[0], &f->value), RECV(f->c[1], &f->value) };
+  f->index = zk_select(k, 2, zk_in(ZT_LIMIT));
+  INC(&f->done);
+}
+/* Out of park there is no choice to make: who comes first decides, in all rounds. */
+static void s15_a_parked_select_takes_who_comes_first(void) {
+  first_come f = { { zt_ints(1), zt_ints(1) }, -1, 0, 0 };
+  for (int round = 0; round < 50; round++) {
+    int first = round % 2;
+    SET(&f.done, 0);
+    GO("first", takes_the_first, &f);
+    PARKED(1, "first", "select");
+    OK(zt_send(f.c[first], round));
+    OK(zt_send(f.c[1 - first], -1));
+    UNTIL(GET(&f.done));
+    EQ(f.index, first);
+    EQ(f.value, round);
+    EQ(zt_recv(f.c[1 - first]), -1); /* the other value is still there */
+  }
+  zk_chan_unref(f.c[0]);
+  zk_chan_unref(f.c[1]);
+}
+
+/* With data always there, a closed channel beside it is taken every other time, within ten sigma (H-5). */
+static void s17_a_done_channel_has_no_precedence(void) {
+  enum { TRIALS = 10000 };
+  zk_chan *done = zt_ints(0), *data = zt_ints(1);
+  int v = 0, ended = 0;
+  zk_chan_close(done);
+  for (int t = 0; t < TRIALS; t++) {
+    (void)zt_try_send(data, t);
+    zk_case k[2] = { RECV(done, &v), RECV(data, &v) };
+    ended += zk_select(k, 2, ZK_FOREVER) == 0;
+  }
+  CHECK(abs(ended - TRIALS / 2) <= 500);
+  zk_chan_unref(done);
+  zk_chan_unref(data);
+}
+
+/* Nobody has run the timer: it is looked at when somebody asks. */
+static void s21_an_expired_timer_is_ready_in_a_nonblocking_select(void) {
+  for (int i = 0; i < 20; i++) {
+    zk_timer *t = zk_timer_new(100 * ZK_US, 0);
+    zk_time at = 0, due = zk_in(100 * ZK_US);
+    zk_case k;
+    memset(&k, 0, sizeof k);
+    k.chan = zk_timer_chan(t);
+    k.elem = &at;
+    k.size = sizeof at;
+    k.op = ZK_OP_RECV;
+    while (zk_now() <= due) {} /* no call that could run timers */
+    EQ(zk_select(&k, 1, ZK_NOWAIT), 0);
+    CHECK(at != 0 && at <= due);
+    EQ(zk_select(&k, 1, ZK_NOWAIT), ZK_EAGAIN);
+    zk_timer_unref(t);
+  }
+}
+
 static const zt_test tests[] = {
   BOTH(s02_the_choice_is_uniform),
   BOTH(s03_the_choice_is_per_case),
@@ -491,5 +555,8 @@ static const zt_test tests[] = {
 #ifndef __cplusplus
   BOTH(s01_operands_are_evaluated_once),
 #endif
+  BOTH(s15_a_parked_select_takes_who_comes_first),
+  BOTH(s17_a_done_channel_has_no_precedence),
+  BOTH(s21_an_expired_timer_is_ready_in_a_nonblocking_select),
 };
 MAIN(tests)

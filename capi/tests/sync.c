@@ -87,6 +87,90 @@ static void wg02_misuse_ends_the_process(void) {
   CHILD_ABORTS(done_with_nothing, "zk_wg_done: no wait group");
 }
 
+static void adds_and_is_done(void *arg) {
+  group *g = (group *)arg;
+  zk_wg_add(&g->wg, 1);
+  zk_yield();
+  zk_wg_done(&g->wg);
+}
+/* An add that came before is waited for. One at the same time is waited for or not, but nothing is lost or upset. */
+static void wg03_adding_from_zero_comes_before_waiting(void) {
+  for (int i = 0; i < 200; i++) {
+    group g = { ZK_ZERO, 0, 0 };
+    zk_wg_add(&g.wg, 1);
+    GO("waiter", waits, &g);
+    INC(&g.n);
+    EQ(GET(&g.released), 0);
+    zk_wg_done(&g.wg);
+    UNTIL(zt_alive("waiter") == 0);
+    EQ(g.released, 1);
+    GO("adder", adds_and_is_done, &g);
+    OK(zk_wg_wait(&g.wg, zk_in(ZT_LIMIT)));
+    UNTIL(zt_alive("adder") == 0);
+    OK(zk_wg_wait(&g.wg, ZK_NOWAIT));
+  }
+}
+
+typedef struct spread {
+  group *g;
+  int depth;
+} spread;
+static void spreads(void *arg) {
+  spread *s = (spread *)arg;
+  for (int i = 0; i < 2 && s->depth > 0; i++) {
+    spread *child = (spread *)malloc(sizeof *child);
+    child->g = s->g;
+    child->depth = s->depth - 1;
+    OK(zk_wg_go(&s->g->wg, spreads, child));
+  }
+  INC(&s->g->n);
+  free(s);
+}
+static void wg05_members_may_add_while_the_count_is_above_zero(void) {
+  group g = { ZK_ZERO, 0, 0 };
+  spread *root = (spread *)malloc(sizeof *root);
+  root->g = &g;
+  root->depth = 8;
+  OK(zk_wg_go(&g.wg, spreads, root));
+  OK(zk_wg_wait(&g.wg, zk_in(ZT_LIMIT)));
+  EQ(g.n, (1 << 9) - 1);
+}
+
+static void counts_and_is_done(void *arg) {
+  group *g = (group *)arg;
+  INC(&g->n);
+  zk_wg_done(&g->wg);
+}
+/* Go's TestWaitGroupRace: neither too early nor never. */
+static void wg06_no_early_and_no_missed_wake_up(void) {
+  for (int i = 0; i < 1000; i++) {
+    group g = { ZK_ZERO, 0, 0 };
+    zk_wg_add(&g.wg, 2);
+    OK(zk_go(counts_and_is_done, &g));
+    OK(zk_go(counts_and_is_done, &g));
+    OK(zk_wg_wait(&g.wg, zk_in(ZT_LIMIT)));
+    EQ(GET(&g.n), 2);
+  }
+}
+
+static void panics(void *arg) { zk_panic((const char *)arg); }
+static void wait_group_panics(void) {
+  zk_wg wg = ZK_ZERO;
+  CHECK(zk_workers(8) > 0);
+  OK(zk_wg_go(&wg, panics, (void *)"in a member"));
+  (void)zk_wg_wait(&wg, ZK_FOREVER);
+  fputs("wait returned", stderr);
+}
+/* Go's TestIssue76126. Several times: it is a race for whoever gets it wrong. */
+static void p18_wg07_a_wait_group_does_not_contain_panics(void) {
+  static char err[1 << 16];
+  for (int i = 0; i < 10; i++) {
+    int st = zt_child("wait_group_panics", err, sizeof err);
+    CHECK(WIFSIGNALED(st) && WTERMSIG(st) == SIGABRT);
+    CHECK(strstr(err, "panic: in a member") && !strstr(err, "wait returned"));
+  }
+}
+
 static const zt_test tests[] = {
   BOTH(no_wait_group_is_an_error),
   BOTH(wg01_wait_of_nothing_returns_at_once),
@@ -98,5 +182,10 @@ static const zt_test tests[] = {
   CHILD(panics_below_zero),
   CHILD(add_to_nothing),
   CHILD(done_with_nothing),
+  BOTH(wg03_adding_from_zero_comes_before_waiting),
+  BOTH(wg05_members_may_add_while_the_count_is_above_zero),
+  BOTH(wg06_no_early_and_no_missed_wake_up),
+  ONCE(p18_wg07_a_wait_group_does_not_contain_panics),
+  CHILD(wait_group_panics),
 };
 MAIN(tests)

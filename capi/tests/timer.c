@@ -25,7 +25,7 @@ static void wait_for(zk_time t) {
   while (zk_now() <= t) OK(zk_sleep(t - zk_now() + 1));
 }
 
-static void no_timer_is_an_error(void) {
+static void t16_no_timer_is_an_error(void) {
   EQ(zk_timer_stop(NULL), ZK_EINVAL);
   EQ(zk_timer_reset(NULL, 1), ZK_EINVAL);
   CHECK(zk_timer_chan(NULL) == NULL);
@@ -234,8 +234,98 @@ static void the_channel_outlives_the_timer_when_referenced(void) {
   zk_chan_unref(c);
 }
 
+/* ---- memory, order and load */
+
+static uint64_t armed(void) {
+  zk_stats s = ZK_STATS_INIT;
+  OK(zk_stats_get(&s));
+  return s.timers;
+}
+static void never_runs(void *arg) { EQ(arg == NULL, 1); }
+static void t10_a_timer_that_nobody_refers_to_is_gone(void) {
+  uint64_t before = armed();
+  for (int i = 0; i < 1000; i++) {
+    zk_timer *unread = timer(ZK_MIN, ZK_MIN), *function = zk_timer_func(ZK_MIN, never_runs, &before);
+    CHECK(function != NULL);
+    zk_timer_unref(unread);
+    zk_timer_unref(function);
+  }
+  EQ(armed(), before);
+}
+
+typedef struct slot {
+  zk_duration d;
+  zk_time at;
+  int place;
+  int *order;
+  zk_wg *wg;
+} slot;
+static void fires_in(void *arg) {
+  slot *s = (slot *)arg;
+  zk_timer *t = timer(s->d, 0);
+  s->at = tick(t);
+  s->place = INC(s->order);
+  zk_timer_unref(t);
+}
+/* Go's TestAfterQueuing, with its thirteen slots and five attempts. Equal deadlines may come in any order. */
+static void t17_distinct_deadlines_fire_in_order(void) {
+  static const int slots[13] = { 5, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0 };
+  int attempt, good = 0;
+  for (attempt = 0; attempt < 5 && !good; attempt++) {
+    zk_wg wg = ZK_ZERO;
+    slot s[13];
+    int order = 0;
+    for (int i = 0; i < 13; i++) {
+      s[i].d = slots[i] * 10 * ZK_MS;
+      s[i].order = &order;
+      OK(zk_wg_go(&wg, fires_in, &s[i]));
+    }
+    OK(zk_wg_wait(&wg, zk_in(ZT_LIMIT)));
+    good = 1;
+    for (int i = 0; i < 13; i++)
+      for (int j = 0; j < 13; j++)
+        if (slots[i] < slots[j] && s[i].place > s[j].place) good = 0;
+  }
+  CHECK(good);
+}
+
+typedef struct load {
+  zk_chan *there, *back;
+  zk_wg wg;
+  int slept;
+} load;
+static void sleeps_a_little(void *arg) {
+  load *l = (load *)arg;
+  for (int i = 0; i < 3; i++) OK(zk_sleep(ZK_MS));
+  INC(&l->slept);
+}
+static void plays(void *arg) {
+  load *l = (load *)arg;
+  int v;
+  ZK_RANGE(l->there, &v) { OK(zt_send(l->back, v)); }
+}
+/* Go's TestLongAdjustTimers: 5000 short sleepers beside a ping-pong. */
+static void t19_thousands_of_sleepers_and_a_ping_pong(void) {
+  load l;
+  memset(&l, 0, sizeof l);
+  l.there = zt_ints(0);
+  l.back = zt_ints(0);
+  for (int i = 0; i < 5000; i++) OK(zk_wg_go(&l.wg, sleeps_a_little, &l));
+  GO("plays", plays, &l);
+  for (int i = 0; i < 1000; i++) {
+    OK(zt_send(l.there, i));
+    EQ(zt_recv(l.back), i);
+  }
+  OK(zk_wg_wait(&l.wg, zk_in(ZT_LIMIT)));
+  EQ(l.slept, 5000);
+  zk_chan_close(l.there);
+  UNTIL(zt_alive("plays") == 0);
+  zk_chan_unref(l.there);
+  zk_chan_unref(l.back);
+}
+
 static const zt_test tests[] = {
-  BOTH(no_timer_is_an_error),
+  BOTH(t16_no_timer_is_an_error),
   BOTH(t03_a_timer_channel_looks_unbuffered),
   BOTH(t04_t06_reset_leaves_no_stale_tick),
   BOTH(t05_stop_of_an_expired_unread_timer_is_in_time),
@@ -250,5 +340,8 @@ static const zt_test tests[] = {
   BOTH(t02_a_timer_that_never_fires),
   BOTH(t18_timers_of_no_duration_are_not_missed),
   BOTH(the_channel_outlives_the_timer_when_referenced),
+  BOTH(t10_a_timer_that_nobody_refers_to_is_gone),
+  BOTH(t17_distinct_deadlines_fire_in_order),
+  BOTH(t19_thousands_of_sleepers_and_a_ping_pong),
 };
 MAIN(tests)
