@@ -87,8 +87,8 @@ pub use crate::reason::Reason;
 pub const PINNED: u8 = 1;
 /// Has run before (it owns a stack and a saved context).
 pub const STARTED: u8 = 2;
-/// `run` gave up on it (deadlock): it must not be resumed.
-pub const ABANDONED: u8 = 4;
+/// Borrows from the frame that started it (`scope.rs`).
+pub const SCOPED: u8 = 4;
 /// Its waits may be ended from outside (a host interpreter or a context): they need a claim.
 pub const CANCELABLE: u8 = 8;
 /// Ends by leaving its frames behind, not by unwinding (C goroutines).
@@ -100,6 +100,10 @@ pub const EXITING: u8 = 64;
 
 /// Bound to a context (in `Ext`): its waits end with it.
 pub const BOUND: u8 = 128;
+
+/// In place of a class: its `run` gave up on it, and it must never be resumed, for what it borrows may be gone. No thread is set up for
+/// this class, so that a worker that is to switch to it goes to its loop, which drops it.
+pub const GIVEN_UP: u8 = u8::MAX;
 
 /// What a goroutine can be bound to: a context, of which this layer knows only how it ends waits.
 pub trait Binding: Send + Sync {

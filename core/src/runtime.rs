@@ -184,6 +184,11 @@ pub fn is_down() -> bool {
     STATE.load(Ordering::Relaxed) > STOPPING
 }
 
+/// Whether shutdown ends the workers, or has done so.
+pub(crate) fn is_stopping() -> bool {
+    STATE.load(Ordering::Relaxed) >= STOPPING
+}
+
 /// Whether there are workers that serve the timers.
 #[inline(always)]
 pub(crate) fn is_running() -> bool {
@@ -371,8 +376,11 @@ fn run_on<R>(
         deadlock::enter(deadlock::Run { worker: w, main: g, hosted: class != 0 });
         w.run_loop();
         deadlock::leave(w);
+        let main = w.main_goroutine.replace(core::ptr::null_mut());
+        if !main.is_null() {
+            deadlock::give_up(main);
+        }
     }
-    w.main_goroutine.set(core::ptr::null_mut());
     idle::leave_set(w);
     w.unbind();
     drop(alt);
@@ -380,6 +388,7 @@ fn run_on<R>(
     sanitize::acquire((&raw const slot).cast());
     match slot {
         Some(r) => Ok(r),
+        None if is_stopping() => Err(RuntimeError::Shutdown),
         None => Err(RuntimeError::Deadlock),
     }
 }

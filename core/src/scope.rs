@@ -10,7 +10,8 @@
 //! # Invariants
 //!
 //! * **O1** A scope does not return, normally or by a panic, before every goroutine of the scope has dropped its closure
-//!   and stored or dropped its result. So what they borrow outlives them.
+//!   and stored or dropped its result. So what they borrow outlives them. A main that is given up never returns from its scopes; their
+//!   goroutines are given up with it (`sched/deadlock.rs`), for what they borrow may lie beyond its frames.
 //! * **O2** Nothing but the last goroutine's end ends that wait: not a context, not a signal, not a deadline.
 //! * **O3** Whatever of a goroutine may borrow from the frame is gone before its `Member` is dropped; what it holds after that
 //!   borrows nothing.
@@ -22,7 +23,7 @@ pub use attempt::{try_scope, try_scope_until, Failure, ScopeError, TryHandle, Tr
 use crate::context::tree::{Cause, Ctx};
 use crate::context::{self, Context};
 use crate::go::Builder;
-use crate::goroutine::PINNED;
+use crate::goroutine::{PINNED, SCOPED};
 use crate::panic::{self, Goexit, Payload};
 use crate::rank::Rank;
 use crate::reason::Reason;
@@ -370,7 +371,7 @@ impl Builder {
     /// Starts `body`, detached, bound to `ctx` or to what ends with it. Returns its number.
     fn start_in(self, ctx: &Context, body: impl FnOnce(), site: &'static Location<'static>) -> io::Result<u64> {
         let both = self.own_context().map(|own| context::merge(own, ctx).0);
-        let handle = self.pinned()?.context(both.as_ref().unwrap_or(ctx)).start(PINNED, body, site)?;
+        let handle = self.pinned()?.context(both.as_ref().unwrap_or(ctx)).start(PINNED | SCOPED, body, site)?;
         Ok(handle.id()) // the handle is given up: what the goroutine returns is stored elsewhere
     }
 }

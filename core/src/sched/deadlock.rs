@@ -9,10 +9,12 @@ use super::idle;
 use super::worker::Worker;
 use super::{blocking, table, timers, INJECTOR};
 use crate::cell::{AtomicUsize, Ordering};
-use crate::goroutine::{ABANDONED, G};
+use crate::goroutine::{arena, Reason, State, G, GIVEN_UP, SCOPED};
 use crate::rank::Rank;
 use crate::sys;
 use crate::wait::Outcome;
+use core::ptr::null_mut;
+use std::collections::HashSet;
 
 /// Foreign threads alive that have called in, and holds.
 pub static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
@@ -21,7 +23,7 @@ pub static OUTSIDE: AtomicUsize = AtomicUsize::new(0);
 pub struct Run {
     /// Its worker.
     pub worker: &'static Worker,
-    /// Its main goroutine.
+    /// Its main goroutine; null once that has ended.
     pub main: *mut G,
     /// The main goroutine's waits end with an error instead of being given up.
     pub hosted: bool,
@@ -46,6 +48,14 @@ pub fn leave(w: &'static Worker) -> bool {
             true
         }
         None => false,
+    }
+}
+
+/// The main goroutine of the `run` that `w` serves has ended: its header goes to others.
+pub fn main_ended(w: &Worker) {
+    w.main_goroutine.set(null_mut());
+    for r in RUNS.lock().iter_mut().filter(|r| core::ptr::eq(r.worker, w)) {
+        r.main = null_mut();
     }
 }
 
@@ -78,25 +88,74 @@ pub fn check() {
     if runs.is_empty() || !all_asleep() {
         return;
     }
-    let all: Vec<Run> = runs.drain(..).collect();
-    drop(runs);
-    if !all.iter().all(|r| r.hosted) {
-        crate::dump::deadlock();
-    }
-    for r in all {
-        // SAFETY: main goroutines of registered runs have not ended: their headers are theirs. Everybody is
-        // parked, so nobody else is about to resume them.
-        unsafe {
-            if r.hosted && (*r.main).waiter.try_claim(Outcome::Deadlock) {
-                let main = r.main;
-                enter(r); // it goes on, and may come to a deadlock again
-                super::ready_from_sleep(main);
-                continue;
-            }
-            (*r.main).set_flags(ABANDONED);
+    let hosted = runs.iter().all(|r| r.hosted);
+    let (mut told, mut over) = (Vec::new(), Vec::new());
+    // Under the lock: a `run` leaves the list before its worker serves another one.
+    runs.retain(|r| {
+        // SAFETY: a main goroutine that has not ended owns its header; the claim decides who resumes it.
+        if r.hosted && !r.main.is_null() && unsafe { (*r.main).waiter.try_claim(Outcome::Deadlock) } {
+            told.push(r.main);
+            return true; // it goes on, and may come to a deadlock again
         }
         r.worker.main_done.set_deadlocked();
-        r.worker.attention.stop();
-        idle::wake_worker(r.worker);
+        over.push(r.worker);
+        false
+    });
+    drop(runs);
+    if !hosted {
+        crate::dump::deadlock();
+    }
+    for main in told {
+        // SAFETY: claimed by us.
+        unsafe { super::ready_from_sleep(main) };
+    }
+    for w in over {
+        w.attention.stop();
+        idle::wake_worker(w);
+    }
+}
+
+/// The `run` of `main` returns without it: neither main nor the goroutines of its scopes may ever go on, for what they borrow from
+/// the caller may be gone. Called by main's worker on its thread's own stack, so that main itself does not run.
+///
+/// A scope belongs to the goroutine whose frame it is in, and members may start members. So whoever is scoped goes the way of who
+/// started it; and if that one has ended, whose scope it is cannot be told.
+pub fn give_up(main: *mut G) {
+    let mut live: Vec<*const G> = Vec::new();
+    let mut ids = HashSet::from([0]); // a plain thread, which waits for its scope
+    arena::for_each(|g| {
+        if !matches!(g.state(), State::Free | State::Dead) {
+            live.push(g);
+            ids.insert(g.id.load(Ordering::Relaxed));
+        }
+        true
+    });
+    let mut gone = HashSet::new();
+    let mut next: Vec<*const G> = vec![main];
+    while !next.is_empty() {
+        for &g in &next {
+            // SAFETY: headers stay mapped.
+            let g = unsafe { &*g };
+            g.class.set(GIVEN_UP);
+            gone.insert(g.id.load(Ordering::Relaxed));
+            wait_until_left(g);
+        }
+        next = live.iter().copied().filter(|&g| goes_with(g, &ids, &gone)).collect();
+    }
+}
+
+/// Whether `g` is scoped, not given up, and who started it is or has ended.
+fn goes_with(g: *const G, live: &HashSet<u64>, gone: &HashSet<u64>) -> bool {
+    // SAFETY: headers stay mapped.
+    let g = unsafe { &*g };
+    let parent = g.parent.load(Ordering::Relaxed);
+    g.has(SCOPED) && g.class.get() != GIVEN_UP && (gone.contains(&parent) || !live.contains(&parent))
+}
+
+/// Waits until nobody runs on the stack of `g`, or for it: after a deadlock that is so, at a shutdown it may take a while.
+fn wait_until_left(g: &G) {
+    g.on_cpu.wait_until_saved();
+    while g.state() == State::Waiting && g.reason() == Reason::Blocking {
+        sys::yield_thread();
     }
 }

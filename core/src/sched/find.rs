@@ -8,7 +8,7 @@ use super::worker::{bump, Worker};
 use super::{host, table, timers, INJECTOR};
 use crate::arch;
 use crate::cell::{AtomicU32, Ordering};
-use crate::goroutine::{ABANDONED, G};
+use crate::goroutine::{G, GIVEN_UP};
 use crate::sys;
 use core::ptr::null_mut;
 
@@ -44,7 +44,7 @@ impl Worker {
             if self.attention.any() || !self.seat.is_permitted() || self.main_done.is_over() {
                 self.stop_searching(); // it may have to wait for a permit now
                 let stop = self.attention.take_stop();
-                if (stop && !self.is_runner) || self.main_done.is_over() {
+                if (stop && (!self.is_runner || crate::runtime::is_stopping())) || self.main_done.is_over() {
                     self.hand_over();
                     return false;
                 }
@@ -83,8 +83,8 @@ impl Worker {
     unsafe fn run(&self, g: *mut G) {
         // SAFETY: g is ours (G1); its context is saved once on_cpu is false (G2).
         unsafe {
-            if (*g).has(ABANDONED) {
-                return; // its `run` has given up on it: it stays parked for ever
+            if (*g).class.get() == GIVEN_UP {
+                return; // it stays as it is for ever
             }
             (*g).on_cpu.wait_until_saved();
             if (*g).class.get() != self.held_class.get() {

@@ -428,6 +428,9 @@ pub unsafe fn end(g: *mut G) -> ! {
         if (*g).has(EXCLUSIVE) {
             exclusive::ended(w);
         }
+        if w.main_goroutine.get() == g {
+            deadlock::main_ended(w);
+        }
         if (*g).is_bound() {
             w.homed.set(w.homed.get() - 1);
         }

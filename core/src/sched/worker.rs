@@ -125,9 +125,9 @@ impl MainState {
     pub fn set_done(&self) {
         self.0.store(1, Ordering::Relaxed);
     }
-    /// Nothing could ever run again. Published by waking the worker.
+    /// Nothing could ever run again, unless main has returned meanwhile. Published by waking the worker.
     pub fn set_deadlocked(&self) {
-        self.0.store(2, Ordering::Relaxed);
+        let _ = self.0.compare_exchange(0, 2, Ordering::Relaxed, Ordering::Relaxed);
     }
     /// Either of them.
     pub fn is_over(&self) -> bool {
