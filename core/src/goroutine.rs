@@ -559,6 +559,12 @@ pub mod arena {
         }
     }
 
+    /// Whether all headers are free. One that is not belongs to the handle of a goroutine that has ended: the result lies in it.
+    pub fn all_free() -> bool {
+        let list = GLOBAL.lock();
+        list.len == USED.load(Ordering::Relaxed)
+    }
+
     /// Unmaps everything. Only at shutdown, when no goroutine is left to look at.
     ///
     /// # Safety

@@ -32,6 +32,8 @@ static HANDLES: sys::Mutex<Vec<JoinHandle<()>>> = sys::Mutex::new(Rank::Leaf, Ve
 static MAX_GOROUTINES: AtomicU64 = AtomicU64::new(0);
 static COUNTED: AtomicI64 = AtomicI64::new(0);
 static MAINS: AtomicUsize = AtomicUsize::new(0);
+/// Calls of `shutdown` that wait, or have waited: each is a goroutine that no other one waits for.
+static ENDERS: AtomicU64 = AtomicU64::new(0);
 
 struct Threads {
     monitor: Option<JoinHandle<()>>,
@@ -475,30 +477,38 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
     if worker::current().is_some() {
         return Err(RuntimeError::NotFromHere);
     }
-    match STATE.load(Ordering::Relaxed) {
-        NEW => {
-            STATE.store(DOWN, Ordering::Relaxed);
-            return Ok(());
+    {
+        let _nobody_starts_it = START.lock();
+        match STATE.load(Ordering::Relaxed) {
+            NEW => {
+                STATE.store(DOWN, Ordering::Relaxed);
+                return Ok(());
+            }
+            RUNNING => {}
+            _ => return Err(RuntimeError::Shutdown),
         }
-        RUNNING => {}
-        _ => return Err(RuntimeError::Shutdown),
     }
     // The caller's own pinned goroutines can only end on this thread: so it runs.
     let waited = run_main(0, 0, || wait_for_others(deadline));
     let all_gone = matches!(waited, Ok(Ok(true)));
+    if all_gone {
+        wait_for_enders();
+    }
     if STATE.compare_exchange(RUNNING, STOPPING, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         return Err(RuntimeError::Shutdown);
     }
     let ended = stop_threads(all_gone);
+    STATE.store(DOWN, Ordering::Relaxed);
     if all_gone && ended && sched::live() == 0 {
-        // SAFETY: no goroutine and no worker thread is left, and new ones are refused.
+        // SAFETY: no goroutine and no worker thread is left, and new ones are refused. Headers stay while handles refer to them.
         unsafe {
             table::clear();
-            arena::release_all();
+            if arena::all_free() {
+                arena::release_all();
+            }
             stack::release_all();
         }
     }
-    STATE.store(DOWN, Ordering::Relaxed);
     MINE.with(|m| m.0.set(None));
     if all_gone {
         Ok(())
@@ -519,8 +529,9 @@ pub fn shutdown(timeout: Option<std::time::Duration>) -> Result<(), RuntimeError
 }
 
 fn wait_for_others(deadline: i64) -> bool {
+    ENDERS.fetch_add(1, Ordering::Relaxed);
     let mut pause = 20_000;
-    while sched::live() > 1 {
+    while sched::live() > ENDERS.load(Ordering::Relaxed) {
         if deadline != i64::MAX && timers::now() >= deadline {
             return false;
         }
@@ -529,6 +540,14 @@ fn wait_for_others(deadline: i64) -> bool {
         pause = (pause * 2).min(5_000_000);
     }
     true
+}
+
+/// Others that wait in `shutdown` see within a pause of theirs that nobody else is left.
+fn wait_for_enders() {
+    let until = timers::now() + 1_000_000_000;
+    while sched::live() > 0 && timers::now() < until {
+        sys::yield_thread();
+    }
 }
 
 fn stop_threads(all_gone: bool) -> bool {

@@ -275,8 +275,9 @@ pub fn join_set(w: &'static Worker) {
 pub fn leave_set(w: &'static Worker) {
     w.served.store(false, Ordering::Relaxed);
     w.attention.take(REVOKED);
-    GATE.quit(&w.seat);
+    GATE.leave(&w.seat);
     pass_on();
+    GATE.quit(&w.seat); // last: a shutdown that sees no thread any more takes the workers away
 }
 
 /// Shutdown: nobody sleeps any more, all loops return. Returns the number of threads left.

@@ -94,8 +94,10 @@ fn thread_main(w: &'static Worker, permit: bool) {
 /// The thread of a runner has ended. Unless goroutines are pinned to it, which nobody runs any more, the worker serves the
 /// next thread that calls `run`.
 pub fn give_runner(w: &'static Worker) {
-    if w.homed.get() == 0 && w.inbox.is_empty() {
-        RUNNERS.lock().push(w);
+    let mut runners = RUNNERS.lock();
+    // Under the lock that `clear` takes after the runtime has gone down: until then the worker is there.
+    if !crate::runtime::is_down() && w.homed.get() == 0 && w.inbox.is_empty() {
+        runners.push(w);
     }
 }
 

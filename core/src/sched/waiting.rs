@@ -9,6 +9,9 @@ use crate::goroutine::{Reason, BOUND, CANCELABLE, G};
 use crate::sys;
 use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter, ASLEEP, NAPPING};
 
+/// Workers that are there do not let a timer wait for so long.
+const UNSERVED: i64 = 100_000_000;
+
 thread_local! {
     static THREAD: ThreadWaiter = const { ThreadWaiter::new() };
 }
@@ -205,7 +208,9 @@ fn pause() {
 /// Sleeps on the word of a waiting thread, once; says whether that ended the wait.
 fn nap(word: &AtomicU32, deadline: i64) -> Option<Outcome> {
     // Without workers nobody else serves the timers, and what this thread waits for may be a timer's channel.
-    let due = if crate::runtime::is_running() { i64::MAX } else { timers::first_deadline() };
+    // And if the workers end meanwhile, that is seen when a timer is overdue.
+    let grace = if crate::runtime::is_running() { UNSERVED } else { 0 };
+    let due = timers::first_deadline().saturating_add(grace);
     match sys::futex_wait(word, ASLEEP, deadline.min(due)) {
         sys::Wait::TimedOut if due < deadline => {
             timers::run_due();
