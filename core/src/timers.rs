@@ -137,7 +137,8 @@ pub unsafe fn arm(node: *const TimerNode, when: i64, fire: Fire) {
         push(&mut heap, node, when);
         shard.publish(&heap);
     }
-    if w.is_none() && idle::GATE.armed_outside(when) {
+    // Who holds no permit (a plain thread, a worker in a blocking section) does not come by to serve it.
+    if w.is_none_or(|w| !w.seat.is_permitted()) && idle::GATE.armed_outside(when) {
         idle::wake_one();
     }
 }

@@ -179,11 +179,11 @@ impl Gate {
         s.word.load(Ordering::Relaxed) == ASLEEP
     }
 
-    /// P2 and P3 of a thread that is no worker and armed a timer due at `when`.
+    /// P2 and P3 of a thread without a permit that armed a timer due at `when`.
     pub fn armed_outside(&self, when: i64) -> bool {
         // SeqCst: our timer before our look at the keeper; pairs with S2, as above.
         fence(Ordering::SeqCst);
-        when < self.keeper_deadline.load(Ordering::Relaxed) && self.may_wake()
+        self.is_unkept(when) && self.may_wake()
     }
 
     /// P4: wakes one worker to look for work.
@@ -497,6 +497,11 @@ impl Gate {
     }
 
     // ---- looks ------------------------------------------------------------------------------
+
+    /// Whether nobody who sleeps keeps a timer that is due at `when`; a look that needs a fence before it.
+    pub fn is_unkept(&self, when: i64) -> bool {
+        when < self.keeper_deadline.load(Ordering::Relaxed)
+    }
 
     /// Number of permits that are out; a copy that may lag behind.
     pub fn active(&self) -> usize {

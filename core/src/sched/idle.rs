@@ -98,7 +98,12 @@ pub fn wake_one() {
 pub fn pass_on() {
     // SeqCst: the permit is free before the look at the queues; pairs with the fence of the pushers.
     fence(Ordering::SeqCst);
-    if GATE.may_wake() && (!INJECTOR.is_empty() || table::any(|x| x.queue.has_work_hint())) {
+    if !GATE.may_wake() {
+        return;
+    }
+    // The last one who was active looked after the timers without being their keeper.
+    let timers_alone = || GATE.active() == 0 && GATE.is_unkept(timers::first_deadline());
+    if !INJECTOR.is_empty() || table::any(|x| x.queue.has_work_hint()) || timers_alone() {
         wake_one();
     }
 }
@@ -146,7 +151,7 @@ pub fn sleep(w: &'static Worker) -> Slept {
         super::deadlock::check();
     }
     let Rest { mut deadline, surplus, .. } = rest;
-    let surplus = surplus && !w.is_runner && w.homed.get() == 0 && deadline == i64::MAX;
+    let mut surplus = surplus && !w.is_runner && w.homed.get() == 0 && deadline == i64::MAX;
     if surplus {
         deadline = sys::now().saturating_add(SURPLUS_SLEEP);
     }
@@ -162,6 +167,7 @@ pub fn sleep(w: &'static Worker) -> Slept {
         }
         // The timer it slept for was served or stopped: it keeps the next one, unless somebody keeps an earlier one.
         deadline = GATE.keep_on(&w.seat, w);
+        surplus = false; // who keeps timers stays
     }
     Slept::Awake
 }
