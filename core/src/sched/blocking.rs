@@ -89,6 +89,13 @@ pub fn end() {
     leave_section(w);
 }
 
+/// The goroutine ends within a section: that ends with it.
+#[cold]
+pub fn left_open(w: &Worker) {
+    w.block_depth.set(1);
+    end();
+}
+
 fn leave_section(w: &'static Worker) {
     w.in_block.store(false, Ordering::Relaxed);
     SECTIONS.fetch_sub(1, Ordering::Relaxed);

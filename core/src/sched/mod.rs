@@ -107,7 +107,8 @@ pub fn wake_for(w: &Worker) {
 #[cold]
 fn wake_for_slow(w: &Worker) {
     let skip = w.wake_skip.get();
-    if skip > 0 && w.queue.len_hint() == 0 {
+    // In a blocking section, or revoked, it does not come to run its slot itself.
+    if skip > 0 && w.queue.len_hint() == 0 && w.seat.is_permitted() {
         w.wake_skip.set(skip - 1);
         return;
     }
@@ -423,6 +424,9 @@ pub unsafe fn end(g: *mut G) -> ! {
     // frames below are not written by others before we have jumped off it (the contexts of others
     // live in their headers).
     unsafe {
+        if w.block_depth.get() > 0 {
+            blocking::left_open(w);
+        }
         crate::sanitize::goroutine_ends(g);
         w.give_stack(g);
         if (*g).has(EXCLUSIVE) {
