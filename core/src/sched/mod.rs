@@ -287,7 +287,8 @@ unsafe fn check_stack(g: *mut G) {
 #[inline]
 pub fn yield_now() {
     match worker::current() {
-        Some(w) if !w.current.get().is_null() && w.block_depth.get() == 0 => {
+        // Who unwinds stays: the count of panics is the thread's.
+        Some(w) if !w.current.get().is_null() && w.block_depth.get() == 0 && !std::thread::panicking() => {
             let g = w.current.get();
             // SAFETY: g is running on this worker and goes into its queue; on_cpu keeps others off it
             // until it is saved (G2).
