@@ -24,8 +24,9 @@ pub(crate) mod tree;
 
 use crate::channel::{self, Receiver};
 use crate::clock;
-use crate::goroutine::Binding;
+use crate::goroutine::{Binding, PINNED};
 use crate::sched;
+use crate::start::{spawn_or_say, Attributes};
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
@@ -368,9 +369,11 @@ impl AfterFunc {
     }
 }
 
-/// Runs `f` in a goroutine of its own once `ctx` has ended, at once if it has. Who ends the context does not wait for it.
+/// Runs `f` in a goroutine of its own once `ctx` has ended, at once if it has. Who ends the context does not wait for it. If that goroutine
+/// cannot be started (limit, memory, shutdown) a line on standard error says so.
 pub fn after_func(ctx: &Context, f: impl FnOnce() + Send + 'static) -> AfterFunc {
     let Some(x) = ctx.ctx() else { return AfterFunc { ctx: None } };
-    let n = x.on_end(Box::new(move || drop(crate::go(f))));
+    let a = || Attributes { flags: PINNED, ..Attributes::default() };
+    let n = x.on_end(Box::new(move || spawn_or_say(a(), f)));
     AfterFunc { ctx: n.map(|n| (x, n)) }
 }

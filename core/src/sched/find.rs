@@ -120,6 +120,7 @@ impl Worker {
         self.drain_inbox();
         let g = self.pick_local();
         if !g.is_null() {
+            self.queue_injected();
             self.found();
             return g;
         }
@@ -151,6 +152,18 @@ impl Worker {
     fn found(&self) {
         if self.stop_searching() {
             wake_for_the_rest();
+        }
+    }
+
+    /// Gives one from the injector its turn behind what is here: where timers are due at every look around, this is the only look at it.
+    fn queue_injected(&self) {
+        if self.seat.is_exclusive() {
+            return;
+        }
+        let g = INJECTOR.pop();
+        if !g.is_null() {
+            // SAFETY: it is ours now (G1); K1.
+            unsafe { self.push_back(g) };
         }
     }
 

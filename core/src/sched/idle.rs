@@ -44,12 +44,17 @@ impl Attention {
         self.0.load(Ordering::Relaxed) & (REVOKED | SHARE | STOP) != 0
     }
 
+    /// Whether the time slice is to end, and other sources to be looked at.
+    pub fn wants_preempt(&self) -> bool {
+        self.has(PREEMPT)
+    }
+
     /// Consumes the request to end the time slice.
     pub fn take_preempt(&self) -> bool {
         self.take(PREEMPT)
     }
 
-    /// The slice is used up: the goroutine should yield at its next call.
+    /// The slice is used up, or something waits for this worker to look around: the goroutine should yield at its next call.
     pub fn preempt(&self) {
         self.0.fetch_or(PREEMPT, Ordering::Relaxed);
     }

@@ -332,10 +332,7 @@ fn checkpoint_slow(w: &Worker, blocks: bool) {
     if w.block_depth.get() > 0 || std::thread::panicking() {
         return;
     }
-    if w.attention.take_preempt() {
-        w.end_slice();
-    }
-    yield_now();
+    yield_now(); // `pick` ends the slice and looks around
 }
 
 /// Leaves `g`, which is in a queue or known to its waker, for the next goroutine.

@@ -134,7 +134,12 @@ fn tick(seen: &mut Vec<Seen>) {
         false
     });
     let mut stuck: Option<&'static Worker> = None;
+    // Turns may be long: what nobody idle can come for does not wait for as many as there are between two looks around.
+    let unseen = (overdue || !INJECTOR.is_empty()) && !idle::GATE.may_wake();
     table::any(|w| {
+        if w.seat.is_permitted() && (unseen || !w.inbox.is_empty()) {
+            w.attention.preempt();
+        }
         if let Some(s) = seen.get_mut(w.index) {
             // A host's goroutines cannot leave the thread they start on, and handing its lock over is slow: others start
             // them elsewhere only if it takes long.

@@ -438,7 +438,9 @@ impl Worker {
     fn pick_slow(&self) -> *mut G {
         let turn = self.look.get();
         self.look.set(turn.wrapping_add(1));
-        if self.attention.needs_loop() || super::timers::due_somewhere(self.index, turn) || self.has_to_share() {
+        let asked = self.attention.wants_preempt();
+        let due = if asked { super::timers::due_anywhere() } else { super::timers::due_somewhere(self.index, turn) };
+        if self.attention.needs_loop() || due || self.has_to_share() {
             return null_mut();
         }
         if self.attention.take_preempt() || self.chain_is_long() {
