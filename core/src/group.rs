@@ -15,9 +15,10 @@ use crate::chan::core::{Error, FOREVER, NOWAIT};
 use crate::context::tree::{Cause, Ctx};
 use crate::context::Context;
 use crate::goroutine::{Reason, EXITING};
+use crate::list::List;
 use crate::rank::Rank;
 use crate::sync::waitgroup::RawWaitGroup;
-use crate::sync::{may_wait, wait_in, WaitError, WaitList};
+use crate::sync::{may_wait, ready_all, wait_in, WaitError, WaitList};
 use crate::sys::{self, RawLock};
 use crate::wait::{Node, Outcome};
 use crate::{clock, panic, sanitize, sched};
@@ -82,7 +83,28 @@ impl RawGroup {
             return Err(Error::Busy);
         }
         self.limit.store(limit.unwrap_or(UNLIMITED), Ordering::Relaxed);
+        self.let_in();
         Ok(())
+    }
+
+    /// Those who wait get the places that a new limit gives.
+    fn let_in(&self) {
+        self.lock.lock();
+        let mut claimed = List::new();
+        // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied.
+        unsafe {
+            let gate = &mut *self.gate.get();
+            while gate.inside < self.limit.load(Ordering::Relaxed) {
+                let n = gate.waiting.claim_first();
+                if n.is_null() {
+                    break;
+                }
+                gate.inside += 1;
+                claimed.push_back(n);
+            }
+            self.lock.unlock();
+            ready_all(claimed);
+        }
     }
 
     /// Takes a place for a new member; waits for one at the limit (Y2).
