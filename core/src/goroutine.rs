@@ -372,6 +372,19 @@ impl G {
         drop(unsafe { Box::from_raw(p) });
     }
 
+    /// Names it. A dump may be looking at whoever had the header before.
+    ///
+    /// # Safety
+    /// Called by the present owner of the header.
+    pub unsafe fn set_name(&self, name: Box<str>) {
+        // SAFETY: by the caller; dumps read the name under the lock.
+        unsafe {
+            let ext = self.ext_mut();
+            let _names = arena::names_lock();
+            ext.name = Some(name);
+        }
+    }
+
     /// Notes the name of the object it is about to wait for, or that the wait is over.
     ///
     /// # Safety

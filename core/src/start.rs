@@ -79,8 +79,8 @@ pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
         (*g).local.set(core::ptr::null_mut());
         (*g).site.set(a.site);
         (*g).since.store(sched::monitor::coarse_now(), Ordering::Relaxed);
-        if a.name.is_some() {
-            (*g).ext_mut().name = a.name;
+        if let Some(name) = a.name {
+            (*g).set_name(name);
         }
         (*g).inherit_labels(sched::running(), a.labels);
         if let Err(e) = runtime::count_start() {
