@@ -218,6 +218,13 @@ pub(crate) fn count_start() -> Result<(), StartError> {
     Ok(())
 }
 
+/// Counts a goroutine that goes on after its end, at the limit, too.
+pub(crate) fn count_again() {
+    if MAX_GOROUTINES.load(Ordering::Relaxed) != 0 {
+        COUNTED.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// A goroutine has ended.
 #[inline]
 pub(crate) fn count_end() {

@@ -253,9 +253,8 @@ unsafe fn respawn_dropper(w: &Worker, g: *mut G) {
         (*g).id.store(w.next_id(), Ordering::Relaxed);
         (*g).reset_flags(PINNED);
         (*g).class.set(0);
-        if runtime::count_start().is_ok() {
-            sched::spawn(g);
-        }
+        runtime::count_again();
+        sched::spawn(g);
     }
 }
 
