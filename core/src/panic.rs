@@ -84,6 +84,16 @@ pub fn unhandled(g: &G, payload: Payload) {
     }
 }
 
+/// Code of users has panicked on a worker's own stack, such as the drop of a context's value at its deadline. There is no goroutine to end.
+pub fn unhandled_outside(payload: &Payload) {
+    // Acquire: pairs with the Release in `set_hook`.
+    let hooked = !HOOK.load(Ordering::Acquire).is_null();
+    if !hooked && POLICY.load(Ordering::Relaxed) == PanicPolicy::Abort as u8 {
+        dump::panic_outside(text(payload));
+    }
+    dump::notice(&format!("panic outside a goroutine: {}", text(payload)));
+}
+
 /// Runs `f` as the body of the running goroutine. Once that has called `goexit` it ends by it, whatever it has caught and returned
 /// or panicked with since (P-10, P-11).
 #[inline]

@@ -325,8 +325,12 @@ pub(crate) fn spawn_or_say(a: Attributes, f: impl FnOnce()) {
     match start(a, f) {
         // SAFETY: the handle is given up.
         Ok((g, _)) => unsafe { detach::<()>(g) },
-        Err((e, _)) => dump::notice(&format!("a timer's function could not be started: {}", io::Error::from(e))),
+        Err((e, _)) => could_not(e),
     }
+}
+
+fn could_not(e: StartError) {
+    dump::notice(&format!("a function that was to run later could not be started: {}", io::Error::from(e)));
 }
 
 /// Makes a fresh header run `f`, detached.
@@ -479,6 +483,6 @@ pub(crate) unsafe fn spawn_call(f: CFn, arg: *mut c_void) {
     let a = Attributes::default();
     // SAFETY: by the caller.
     if let Err(e) = unsafe { start_c(a, f, arg, None) } {
-        dump::notice(&format!("a timer's function could not be started: {}", io::Error::from(e)));
+        could_not(e);
     }
 }

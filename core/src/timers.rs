@@ -251,8 +251,11 @@ fn run_shard(shard: &Shard, t: i64) {
         unsafe { sched::ready(wt) };
     }
     for (tell, object) in due.tells {
+        // It may drop what users made.
         // SAFETY: `fire` of the object's kind put a matching pair here.
-        unsafe { tell(object) };
+        if let Err(p) = crate::panic::contain(|| unsafe { tell(object) }) {
+            crate::panic::unhandled_outside(&p);
+        }
     }
     for (f, arg) in due.calls {
         // SAFETY: whoever made the timer vouches for function and argument.
