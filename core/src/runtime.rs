@@ -446,7 +446,8 @@ pub fn run<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// As [`run`], but a deadlock is an error: when nothing is runnable, no timer that matters is armed and no foreign
-/// thread could wake anybody, a dump of all goroutines goes to standard error and main is given up, parked as it is.
+/// thread could wake anybody, a dump of all goroutines goes to standard error and main is given up, parked as it is, with the goroutines
+/// of its scopes. The others go on if somebody wakes them later.
 ///
 /// ```
 /// let r = zokor::try_run(|| {
@@ -457,7 +458,7 @@ pub fn run<R>(f: impl FnOnce() -> R) -> R {
 /// ```
 ///
 /// # Errors
-/// `Deadlock`; `NotFromHere` from a goroutine; `Shutdown`; `Os`.
+/// `Deadlock`; `NotFromHere` from a goroutine; `Shutdown`, also if the runtime is shut down before `f` returns; `Os`.
 ///
 /// # Panics
 /// With what `f` panicked with.
@@ -527,7 +528,7 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
 /// Waits for all goroutines, for `timeout` at most (`None`: as long as it takes), then stops the workers for good.
 ///
 /// Starting a goroutine, `run` and `blocking` are refused afterwards, each in its way. Channels go on between plain threads, which
-/// need no runtime for them.
+/// need no runtime for them. A `run` in progress on another thread returns with `Shutdown` when the time is over.
 ///
 /// # Errors
 /// `TimedOut` if goroutines were left, `NotFromHere` from a goroutine, `Shutdown` if it was done before.
