@@ -27,6 +27,7 @@ LOOPS = {
     "select over 8, ready": ("w5b", "k=8"),
     "select with default": ("w5d",),
     "send and receive": ("w6c",),
+    "mutex": ("w6m",),
     "try_recv on empty": ("w6t",),
 }
 

@@ -362,6 +362,15 @@ pub fn rebind(to: Option<Arc<Ctx>>) -> Option<Arc<Ctx>> {
     old.and_then(|b| b.as_any().downcast::<Ctx>().ok())
 }
 
+/// Whether a call has nothing to do but its own work: it comes from a worker whose time slice goes on, and no sanitizer listens.
+#[inline(always)]
+pub fn undisturbed() -> bool {
+    sched::undisturbed() && !sanitize::listens()
+}
+
+/// Whether a sanitizer wants to hear of the edges of the memory model.
+pub use crate::sanitize::listens as sanitizer_listens;
+
 /// Whether the running goroutine is ending by `goexit`.
 pub fn exiting() -> bool {
     sched::running_has(crate::goroutine::EXITING)

@@ -76,6 +76,12 @@ pub fn release(addr: *const ()) {
     }
 }
 
+/// Whether edges are to be told.
+#[inline(always)]
+pub fn listens() -> bool {
+    MODE.load(Ordering::Relaxed) == TSAN
+}
+
 /// The counterpart of [`release`].
 #[inline(always)]
 pub fn acquire(addr: *const ()) {

@@ -322,6 +322,12 @@ pub fn checkpoint(blocks: bool) {
     }
 }
 
+/// Whether a checkpoint would have nothing to do.
+#[inline(always)]
+pub fn undisturbed() -> bool {
+    worker::current().is_some_and(|w| !w.attention.any())
+}
+
 #[cold]
 fn checkpoint_slow(w: &Worker, blocks: bool) {
     let g = w.current.get();

@@ -98,11 +98,24 @@ impl RawMutex {
     #[inline(always)]
     pub fn lock(&self) {
         sched::checkpoint(true);
-        // Acquire: pairs with the Release in `unlock`; we see what the last holder did.
-        if self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if !self.take_free() {
             // Without deadline and not cancelable it ends with the lock only.
             let _ = self.lock_slow(FOREVER, false);
         }
+    }
+
+    /// The first step of `lock` alone: takes a mutex that is free and at which nobody waits. No checkpoint.
+    #[inline(always)]
+    pub fn take_free(&self) -> bool {
+        // Acquire: pairs with the Release of the last holder; we see what it did.
+        self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// The first step of `unlock` alone: gives a mutex back at which nobody waits. As for `unlock`, it may go away then.
+    #[inline(always)]
+    pub fn give_free(&self) -> bool {
+        // Release: pairs with the Acquire of the next holder, which sees what we did.
+        self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// As [`lock`](RawMutex::lock), until `deadline` at most; cancelable.
@@ -143,8 +156,7 @@ impl RawMutex {
     /// else has it the mutex may go away, also before this returns (M5).
     #[inline(always)]
     pub fn unlock(&self) {
-        // Release: pairs with the Acquire of the next holder, which sees what we did.
-        if self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_err() {
+        if !self.give_free() {
             self.unlock_slow();
         }
     }
@@ -152,7 +164,7 @@ impl RawMutex {
     /// Somebody is or was in the queue: wakes the next, unless somebody else will (M3), and gives the mutex back.
     #[cold]
     #[inline(never)]
-    pub fn unlock_slow(&self) {
+    fn unlock_slow(&self) {
         let mut s = self.state.load(Ordering::Relaxed);
         loop {
             if s & LOCKED == 0 {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::Instant;
 use zokor::channel::bounded;
+use zokor::sync::Mutex;
 use zokor::WaitGroup;
 
 /// W3: two goroutines hand a number to and fro.
@@ -77,6 +78,18 @@ pub fn uncontended<M: Go>(o: &Opts) {
     }
     sum_ok(sum, n);
     perop(M::NAME, "w6c", o.p, n, t);
+}
+
+/// W6m: lock and unlock of a mutex that nobody else wants.
+pub fn mutex<M: Go>(o: &Opts) {
+    let n = o.n(50_000_000);
+    let counter = Mutex::new(0i64);
+    let t = Instant::now();
+    for _ in 0..n {
+        *black_box(&counter).lock() += 1;
+    }
+    perop(M::NAME, "w6m", o.p, n, t);
+    assert_eq!(counter.into_inner(), n as i64);
 }
 
 /// W6t: `try_recv` on a channel that stays empty.

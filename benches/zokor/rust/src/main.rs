@@ -27,6 +27,7 @@ fn workload<M: Go>(o: &Opts) {
         "w5b" => select::blocked::<M>(o, 128, 4_000_000),
         "w5d" => select::miss::<M>(o),
         "w6c" => chan::uncontended::<M>(o),
+        "w6m" => chan::mutex::<M>(o),
         "w6t" => chan::try_recv_empty::<M>(o),
         "w7" => parked::parked::<M>(o),
         "w8" => parked::skynet_row::<M>(o),
