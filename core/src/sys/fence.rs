@@ -21,7 +21,7 @@
 //!
 //! # Invariants
 //!
-//! - **F1** A light fence leaves the full barrier out only if it read `ASYMMETRIC`.
+//! - **F1** A light fence leaves the full barrier out only if it read `ASYMMETRIC`, or in `sleepers.rs` what follows from it.
 //! - **F2** A heavy fence never runs while the mode is `UNKNOWN`: it decides it first. So a heavy
 //!   fence that does without the kernel read `SYMMETRIC`, and since the mode changes only once, no
 //!   light fence ever read `ASYMMETRIC`. A light fence that read `UNKNOWN` is a full barrier, which
@@ -53,6 +53,9 @@ pub(super) fn init() {
     ONCE.call_once(|| {
         let kernel_helps = ALLOWED && !faults::hit(Kind::Membarrier) && super::os::barrier_register();
         MODE.store(if kernel_helps { ASYMMETRIC } else { SYMMETRIC }, Ordering::Relaxed);
+        if kernel_helps {
+            super::sleepers::fences_are_light();
+        }
     });
 }
 
@@ -67,6 +70,14 @@ pub(crate) fn light_fence() {
         // SeqCst: pairs with the fence in `heavy_fence`; store-then-load order exists in no weaker one.
         fence(Ordering::SeqCst);
     }
+}
+
+/// A light fence where it is known to be light, and the first half of one otherwise: whoever then finds that it was not calls
+/// [`light_fence`].
+#[inline(always)]
+pub(super) fn lightest_fence() {
+    // SeqCst: as in `light_fence`.
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// The barrier of the rare side. Costs about a microsecond where the light one is free.

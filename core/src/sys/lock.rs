@@ -50,6 +50,7 @@
 //! before the next. The counts are Relaxed, since the fences order them. The pair of fences is explained
 //! in `fence.rs`.
 
+use super::fence::lightest_fence;
 use super::{futex_wait, futex_wake_addr, heavy_fence, light_fence, sleepers};
 use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, LOOKS, MAX_PAUSE};
 use crate::rank::{self, Rank};
@@ -130,8 +131,8 @@ impl RawLock {
         rank::release(Rank::Chan, addr);
         // Release pairs with the Acquire in `try_acquire`: the next holder sees what we did. U1: nothing of self is used below.
         self.state.store(0, Ordering::Release);
-        light_fence();
-        if sleepers::any() {
+        lightest_fence();
+        if !sleepers::nobody() {
             wake(addr);
         }
     }
@@ -159,11 +160,12 @@ impl RawLock {
     }
 }
 
-/// Wakes one of those who sleep at the lock that is, or was, at `addr`.
+/// U2 and U3 for the lock that is, or was, at `addr`, where they are not as short as usual.
 #[cold]
 #[inline(never)]
 fn wake(addr: usize) {
     const { assert!(core::mem::offset_of!(RawLock, state) == 0) };
+    light_fence();
     if sleepers::any_at(addr) {
         futex_wake_addr(core::ptr::without_provenance(addr), 1);
     }

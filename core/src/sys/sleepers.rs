@@ -5,13 +5,15 @@
 //!
 //! # State
 //!
-//! `ALL`: how many threads sleep at any lock, or are about to; the one word an unlock looks at as long as that is nobody.
-//! `AT`: the same by the lock's address, several addresses to a place. A place that counts somebody else's sleeper costs a wake-up
-//! in vain, no more.
+//! `ALL`: how many threads sleep at any lock, or are about to, and the bit `FENCED` unless light fences are nothing but barriers for
+//! the compiler. So zero says both things an unlock wants to know: it has issued its fence, and there is nobody to wake.
+//! `AT`: the same number by the lock's address, several addresses to a place. A place that counts somebody else's sleeper costs a
+//! wake-up in vain, no more.
 //!
 //! # Orderings
 //!
-//! All Relaxed: the fences of `RawLock`'s protocol order the counts.
+//! All Relaxed: the fences of `RawLock`'s protocol order the counts. `FENCED` goes away once, after the kernel has agreed to issue
+//! the barriers of the other side.
 
 use crate::cell::Ordering;
 
@@ -24,18 +26,21 @@ use crate::cell::AtomicU32;
 /// Places by address; a power of two.
 const PLACES: usize = if cfg!(loom) { 2 } else { 256 };
 
+/// In `ALL`: a light fence has to be a full one.
+const FENCED: u32 = 1 << 31;
+
 /// A count on a cache line of its own: it is read at every unlock.
 #[repr(align(64))]
 struct Line(AtomicU32);
 
 #[cfg(not(loom))]
-static ALL: Line = Line(AtomicU32::new(0));
+static ALL: Line = Line(AtomicU32::new(FENCED));
 #[cfg(not(loom))]
 static AT: [AtomicU32; PLACES] = [const { AtomicU32::new(0) }; PLACES];
 
 #[cfg(loom)]
 loom::lazy_static! {
-    static ref ALL: Line = Line(AtomicU32::new(0));
+    static ref ALL: Line = Line(AtomicU32::new(FENCED));
     static ref AT: [AtomicU32; PLACES] = std::array::from_fn(|_| AtomicU32::new(0));
 }
 
@@ -45,10 +50,15 @@ fn at(addr: usize) -> &'static AtomicU32 {
     &AT[((addr >> 3) ^ (addr >> 9) ^ (addr >> 15)) & (PLACES - 1)]
 }
 
-/// Whether anybody sleeps at any lock.
+/// Whether a barrier for the compiler was fence enough, and nobody sleeps at any lock.
 #[inline(always)]
-pub(super) fn any() -> bool {
-    ALL.0.load(Ordering::Relaxed) != 0
+pub(super) fn nobody() -> bool {
+    ALL.0.load(Ordering::Relaxed) == 0
+}
+
+/// From now on light fences are barriers for the compiler.
+pub(super) fn fences_are_light() {
+    ALL.0.fetch_and(!FENCED, Ordering::Relaxed);
 }
 
 /// Whether somebody may sleep at the lock at `addr`.
