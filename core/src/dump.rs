@@ -7,7 +7,7 @@ use crate::cell::Ordering;
 use crate::errno::Errno;
 use crate::goroutine::{arena, State, G};
 use crate::sched::{self, timers, worker};
-use crate::sys;
+use crate::{runtime, sys};
 use std::fmt::Write;
 
 /// One goroutine, as it looked for a moment.
@@ -71,12 +71,14 @@ fn info(g: &G, with_stack: bool) -> Option<GoInfo> {
 
 /// Shows every goroutine; `visit` returns false to stop. What it sees is a snapshot of each, not of all at once.
 pub fn each(visit: &mut dyn FnMut(&GoInfo) -> bool) {
+    let Some(_look) = runtime::look() else { return };
     arena::for_each(|g| info(g, true).is_none_or(|i| visit(&i)));
     crate::sanitize::looks_at_all();
 }
 
 /// The same without asking the system how much of each stack is in use: `stack_used` is 0.
 pub fn each_brief(visit: &mut dyn FnMut(&GoInfo) -> bool) {
+    let Some(_look) = runtime::look() else { return };
     arena::for_each(|g| info(g, false).is_none_or(|i| visit(&i)));
     crate::sanitize::looks_at_all();
 }
@@ -89,6 +91,7 @@ pub fn dump(fd: i32) -> std::io::Result<()> {
 
 /// The list of all goroutines, main first.
 pub fn list() -> String {
+    let Some(_look) = runtime::look() else { return String::new() };
     let mut all = Vec::new();
     arena::for_each(|g| {
         all.extend(info(g, false));
@@ -247,6 +250,7 @@ pub struct Stats {
 
 /// The counters now; they need not agree with each other to the last goroutine.
 pub fn stats() -> Stats {
+    let Some(_look) = runtime::look() else { return Stats::default() };
     let mut s = Stats {
         created: sched::FOREIGN_CREATED.load(Ordering::Relaxed),
         workers: sched::idle::limit() as u64,

@@ -107,6 +107,7 @@ pub fn interrupt(id: u64) -> bool {
 }
 
 fn end_waits(outcome: Outcome, which: impl Fn(&G) -> bool) -> usize {
+    let Some(_look) = crate::runtime::look() else { return 0 };
     let mut n = 0;
     arena::for_each(|g| {
         if g.state() == State::Waiting && g.has(CANCELABLE) && which(g) && g.waiter.try_claim(outcome) {
