@@ -12,7 +12,7 @@
 
 use crate::arch::escape::{self, Escape};
 use crate::goroutine::G;
-use crate::sched;
+use crate::sched::{self, blocking};
 use crate::timers::CFn;
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -127,6 +127,7 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
     }
     let mut t = Try { escape: Escape::new(), outer: null_mut(), defers: 0, scopes: 0, panics: 0 };
     let p = &raw mut t;
+    let sections = blocking::depth();
     // SAFETY: `t` stays in this frame, which the call is above of; only this goroutine uses it. It is the innermost from
     // here until it is taken out, on either way out.
     unsafe {
@@ -138,7 +139,9 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
             s.tries = p;
         });
         let left = escape::call(&raw mut (*p).escape, f, arg);
-        if !left {
+        if left {
+            blocking::end_down_to(sections);
+        } else {
             run_down_to((*p).defers);
         }
         // What panicked below this call is caught here: the last of them speaks. Those that were in progress before, whose

@@ -89,11 +89,17 @@ pub fn end() {
     leave_section(w);
 }
 
-/// The goroutine ends within a section: that ends with it.
+/// How many sections the running goroutine is in.
+pub fn depth() -> u32 {
+    worker::current().map_or(0, |w| w.block_depth.get())
+}
+
+/// Ends all sections but the outermost `depth`: whoever began the others has been left behind.
 #[cold]
-pub fn left_open(w: &Worker) {
-    w.block_depth.set(1);
-    end();
+pub fn end_down_to(depth: u32) {
+    while self::depth() > depth {
+        end();
+    }
 }
 
 fn leave_section(w: &'static Worker) {

@@ -413,7 +413,7 @@ pub extern "C-unwind" fn first_frame(arg: *mut u8) -> ! {
         crate::sanitize::goroutine_starts(g);
         crate::cxx::restore([0; 2]);
         ((*g).entry.get())(g);
-        (*g).let_go();
+        crate::start::let_go(g);
         end(g)
     }
 }
