@@ -22,7 +22,9 @@
 
 use crate::cell::Ordering;
 use crate::errno::Errno;
-use crate::goroutine::{arena, Binding, Reason, State, CANCELABLE, EXCLUSIVE, G, INLINE_WORDS, NO_UNWIND, PINNED};
+use crate::goroutine::{
+    arena, Binding, Reason, State, BOUND, CANCELABLE, EXCLUSIVE, G, INLINE_WORDS, NO_UNWIND, PINNED,
+};
 use crate::panic::{self, Payload};
 use crate::sched::worker::Worker;
 use crate::sched::{self, worker};
@@ -453,8 +455,23 @@ pub(crate) unsafe fn end_c(g: *mut G) -> ! {
     // SAFETY: by the caller.
     unsafe {
         call_on_exit(g);
-        (*g).let_go();
+        let_go(g);
         sched::end(g)
+    }
+}
+
+/// The running goroutine `g` ends and lets go of its context. With that may go values of users, whose drop may panic.
+///
+/// # Safety
+/// `g` is the running goroutine.
+#[inline(always)]
+pub(crate) unsafe fn let_go(g: *mut G) {
+    // SAFETY: by the caller.
+    let g = unsafe { &*g };
+    if g.has(BOUND) {
+        if let Err(p) = panic::contain(|| g.let_go()) {
+            panic::unhandled(g, p);
+        }
     }
 }
 

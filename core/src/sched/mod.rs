@@ -429,7 +429,7 @@ pub unsafe fn end(g: *mut G) -> ! {
     // live in their headers).
     unsafe {
         if w.block_depth.get() > 0 {
-            blocking::left_open(w);
+            blocking::end_down_to(0);
         }
         crate::sanitize::goroutine_ends(g);
         w.give_stack(g);
