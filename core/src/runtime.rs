@@ -8,7 +8,7 @@
 //! `New → Running → Stopping → Down`, and `Forked` in the child of a fork, where nothing works any more. Except for
 //! the first step all of them are final.
 
-use crate::cell::{fence, AtomicBool, AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use crate::cell::{AtomicI64, AtomicU64, AtomicU8, AtomicUsize, Ordering};
 use crate::errno::Errno;
 use crate::goroutine::{arena, G, NO_UNWIND, PINNED};
 use crate::panic::{self, PanicHook, PanicPolicy, Payload};
@@ -19,6 +19,10 @@ use crate::start::{self, StartError};
 use crate::{clock, cxx, dump, sanitize, stack, sys, timers};
 use std::cell::Cell;
 use std::thread::JoinHandle;
+
+mod look;
+
+pub(crate) use look::look;
 
 const NEW: u8 = 0;
 const RUNNING: u8 = 1;
@@ -508,7 +512,7 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
     }
     let ended = stop_threads(all_gone);
     STATE.store(DOWN, Ordering::Relaxed);
-    if all_gone && ended && sched::live() == 0 && nobody_looks() {
+    if all_gone && ended && sched::live() == 0 && look::nobody_looks() {
         // SAFETY: no goroutine and no worker thread is left, and new ones are refused. Headers stay while handles refer to them.
         unsafe {
             table::clear();
@@ -535,44 +539,6 @@ pub(crate) fn shutdown_by(deadline: i64) -> Result<(), RuntimeError> {
 /// `TimedOut` if goroutines were left, `NotFromHere` from a goroutine, `Shutdown` if it was done before.
 pub fn shutdown(timeout: Option<std::time::Duration>) -> Result<(), RuntimeError> {
     shutdown_by(timeout.map_or(i64::MAX, |t| timers::after(clock::nanos(t))))
-}
-
-/// Somebody looks at goroutines and workers from outside of them. While it does so nothing is taken away.
-pub(crate) struct Look(());
-
-static LOOKING: AtomicUsize = AtomicUsize::new(0);
-static TAKEN: AtomicBool = AtomicBool::new(false);
-
-/// The right to look; `None` once all has been taken away, and there is nothing to see.
-pub(crate) fn look() -> Option<Look> {
-    LOOKING.fetch_add(1, Ordering::Relaxed);
-    let look = Look(());
-    // SeqCst: "I look" before "is it there?"; pairs with the fence in `nobody_looks`.
-    fence(Ordering::SeqCst);
-    (!TAKEN.load(Ordering::Relaxed)).then_some(look)
-}
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        // Release: pairs with the Acquire in `nobody_looks`; all our looks come before.
-        LOOKING.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// From now on nobody begins to look. Waits for those who do; false if one of them takes long.
-fn nobody_looks() -> bool {
-    TAKEN.store(true, Ordering::Relaxed);
-    // SeqCst: "it is gone" before "does somebody look?"; pairs with the fence in `look`.
-    fence(Ordering::SeqCst);
-    let until = timers::now() + 1_000_000_000;
-    // Acquire: pairs with the Release in the drop of `Look`.
-    while LOOKING.load(Ordering::Acquire) > 0 {
-        if timers::now() > until {
-            return false;
-        }
-        sys::yield_thread();
-    }
-    true
 }
 
 fn wait_for_others(deadline: i64) -> bool {
