@@ -4,11 +4,12 @@
 mod common;
 
 use common::*;
+use std::ffi::c_void;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use zokor::channel::{after, bounded, unbounded};
 use zokor::context::{self, Context};
-use zokor::{raw, Config, RuntimeError};
+use zokor::{raw, Builder, Config, PanicPolicy, RuntimeError};
 
 const DEADLOCK: RuntimeError = RuntimeError::Deadlock;
 
@@ -112,7 +113,7 @@ fn header_of_a_main_that_exited() {
         for i in 0..200 {
             tx.send(i).unwrap();
         }
-        (0..200).map(|_| answers.recv_timeout(Duration::from_secs(5)).unwrap()).count()
+        (0..200).filter(|_| answers.recv_timeout(Duration::from_secs(5)).is_ok()).count()
     });
     assert_eq!(n, 200);
 }
@@ -131,6 +132,27 @@ fn handles_after_shutdown() {
     assert_eq!(joined.join().unwrap().n, 1);
     drop(dropped);
     assert_eq!((ledger.made(), ledger.live()), (2, 0));
+}
+
+fn looking_while_it_goes_down() {
+    let stop = Counter::default();
+    let looks: Vec<_> = (0..2)
+        .map(|_| {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                while stop.get() == 0 {
+                    raw::stats();
+                    raw::list();
+                }
+            })
+        })
+        .collect();
+    zokor::workers(4).unwrap();
+    zokor::run(|| zokor::scope(|s| (0..500).for_each(|_| drop(s.go(|| zokor::sleep(Duration::from_micros(50)))))));
+    zokor::shutdown(None).unwrap();
+    stop.add(1);
+    looks.into_iter().for_each(|t| t.join().unwrap());
+    assert_eq!(raw::stats().goroutines, 0);
 }
 
 fn shutdown_by_two() {
@@ -246,6 +268,25 @@ fn section_left_open() {
     assert_eq!(zokor::try_run(main), Err(DEADLOCK), "the section does not count any more");
 }
 
+/// A panic of C leaves the section behind, and the `try` around it ends the section.
+fn section_left_by_a_panic() {
+    unsafe extern "C-unwind" fn fails(_: *mut c_void) {
+        raw::block_begin();
+        raw::block_begin();
+        // SAFETY: no frame up to the `try` has anything to clean up.
+        unsafe { raw::panic("on purpose") }
+    }
+    zokor::workers(1).unwrap();
+    let main = || {
+        // SAFETY: as above.
+        let caught = unsafe { raw::try_call(fails, std::ptr::null_mut()) };
+        assert_eq!(caught, Err(Some("on purpose".to_owned())));
+        let (_tx, rx) = bounded::<()>(0);
+        rx.recv().is_ok()
+    };
+    assert_eq!(zokor::try_run(main), Err(DEADLOCK), "the section does not count any more");
+}
+
 // ---- what others wait for -----------------------------------------------------------------------
 
 /// Two goroutines that yield after 10 ms each; whatever comes from outside and from timers is not to wait for many of their turns.
@@ -293,6 +334,68 @@ fn hogs_and_others() {
     };
     assert!(typical(slept) < Duration::from_millis(100));
     assert!(typical(waited) < Duration::from_millis(100));
+}
+
+/// One worker on which a pair never lets the queue run empty and some timer is due at every look around.
+fn started_from_outside_among_timers() {
+    zokor::workers(1).unwrap();
+    let stop = Counter::default();
+    let end = stop.clone();
+    let (up, is_up) = mpsc::channel();
+    let runs = std::thread::spawn(move || {
+        zokor::run(|| {
+            let (a, b) = (bounded::<()>(0), bounded::<()>(0));
+            let mut all = vec![zokor::go(move || a.1.iter().for_each(|()| b.0.send(()).unwrap()))];
+            for _ in 0..3000 {
+                let stop = stop.clone();
+                all.push(zokor::go(move || {
+                    while stop.get() == 0 {
+                        zokor::sleep(Duration::from_millis(1));
+                    }
+                }));
+            }
+            up.send(()).unwrap();
+            while stop.get() == 0 {
+                a.0.send(()).unwrap();
+                b.1.recv().unwrap();
+            }
+            drop(a.0);
+            all.into_iter().for_each(|h| h.join().unwrap());
+        });
+    });
+    is_up.recv().unwrap();
+    let mut waited = Vec::new();
+    for _ in 0..20 {
+        let start = Instant::now();
+        zokor::go(|| ()).join().unwrap();
+        waited.push(start.elapsed());
+    }
+    end.add(1);
+    runs.join().unwrap();
+    waited.sort();
+    println!("waited {waited:?}");
+    assert!(waited[10] < Duration::from_millis(100));
+}
+
+/// The last reference to a context goes with the goroutine that is bound to it, and its value panics when it is dropped.
+fn value_that_panics() {
+    struct Bad;
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+    static KEY: context::Key<Bad> = context::Key::new();
+    zokor::init(Config { panic_policy: PanicPolicy::Report, ..Config::default() }).unwrap();
+    let n = zokor::run(|| {
+        let ctx = context::with_value(&Context::background(), &KEY, Bad);
+        let (tx, rx) = bounded::<i32>(0);
+        let h = Builder::new().context(&ctx).go(move || rx.recv().unwrap()).unwrap();
+        drop(ctx);
+        tx.send(7).unwrap();
+        h.join().unwrap()
+    });
+    assert_eq!(n, 7);
 }
 
 fn limit_when_a_context_ends() {
@@ -363,7 +466,11 @@ fn program() {
         ("timer_armed_in_a_section", timer_armed_in_a_section),
         ("wakes_from_a_section", wakes_from_a_section),
         ("section_left_open", section_left_open),
+        ("section_left_by_a_panic", section_left_by_a_panic),
         ("hogs_and_others", hogs_and_others),
+        ("started_from_outside_among_timers", started_from_outside_among_timers),
+        ("value_that_panics", value_that_panics),
+        ("looking_while_it_goes_down", looking_while_it_goes_down),
         ("limit_when_a_context_ends", limit_when_a_context_ends),
         ("yield_in_unwinding", yield_in_unwinding),
         ("group_limit", group_limit),
@@ -409,11 +516,13 @@ fn timers_fire_when_the_last_worker_has_left() {
 fn sections_do_not_hold_up_others() {
     outcome_of("wakes_from_a_section", &[]).assert_ok();
     outcome_of("section_left_open", &[]).assert_ok();
+    outcome_of("section_left_by_a_panic", &[]).assert_ok();
 }
 
 #[test]
 fn g12_sleepers_and_starters_do_not_wait_for_many_turns_of_others() {
     outcome_of("hogs_and_others", &[]).assert_ok();
+    outcome_of("started_from_outside_among_timers", &[]).assert_ok();
 }
 
 #[test]
@@ -429,4 +538,14 @@ fn who_unwinds_does_not_yield() {
 #[test]
 fn e03_a_new_limit_lets_those_in_who_wait() {
     outcome_of("group_limit", &[]).assert_ok();
+}
+
+#[test]
+fn what_panics_when_a_context_goes_is_reported() {
+    outcome_of("value_that_panics", &[]).assert_ok().assert_err_has("on purpose");
+}
+
+#[test]
+fn whoever_looks_at_a_runtime_that_goes_down_sees_it_or_nothing() {
+    outcome_of("looking_while_it_goes_down", &[]).assert_ok();
 }
