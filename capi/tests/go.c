@@ -289,7 +289,7 @@ static void sugar_copies_a_literal(void) {
 static void goexit_outside(void) { zk_goexit(); }
 static void lock_thread_outside(void) { zk_lock_thread(); }
 static void unlock_thread_outside(void) { zk_unlock_thread(); }
-static void go_only_functions_outside_a_goroutine(void) {
+static void sg05_go_only_functions_outside_a_goroutine(void) {
   CHILD_ABORTS(goexit_outside, "zk_goexit outside a goroutine");
   CHILD_ABORTS(lock_thread_outside, "zk_lock_thread outside a goroutine");
   CHILD_ABORTS(unlock_thread_outside, "zk_unlock_thread outside a goroutine");
@@ -326,7 +326,7 @@ static const zt_test tests[] = {
 #ifndef __cplusplus
   BOTH(sugar_copies_a_literal),
 #endif
-  ONCE(go_only_functions_outside_a_goroutine),
+  ONCE(sg05_go_only_functions_outside_a_goroutine),
 #if !defined(__SANITIZE_THREAD__) /* which puts signals off */
   ONCE(g19_a_stack_overflow_is_reported_and_fatal),
 #endif

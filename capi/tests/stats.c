@@ -28,7 +28,7 @@ static void stats_of_other_versions(void) {
   EQ(s.workers, (int64_t)0xeeeeeeeeeeeeeeee);
 }
 
-static void g15_goroutines_are_counted(void) {
+static void g15_ob04_goroutines_are_counted(void) {
   zk_chan *c = zt_ints(0);
   zk_stats before = ZK_STATS_INIT, s = ZK_STATS_INIT;
   OK(zk_stats_get(&before));
@@ -101,7 +101,7 @@ static void on_select(void *arg) {
   (void)zk_select(&k, 1, zk_in(ZT_LIMIT));
 }
 static void on_wg(void *arg) { (void)zk_wg_wait(&((spot *)arg)->wg, zk_in(ZT_LIMIT)); }
-static void the_reasons_to_wait_have_names(void) {
+static void tb03_the_reasons_to_wait_have_names(void) {
   spot s = { zt_ints(0), zt_ints(0), ZK_ZERO, 0 };
   zk_wg_add(&s.wg, 1);
   const wait_case cases[] = {
@@ -133,7 +133,7 @@ static void a_sleeper_is_seen_sleeping(void) {
   UNTIL(zt_alive("sleeper") == 0);
 }
 
-static void a_dump_names_goroutines_and_what_they_wait_for(void) {
+static void tb02_tb06_a_dump_names_goroutines_and_what_they_wait_for(void) {
   zk_chan *c = zt_ints(0);
   char path[] = "/tmp/zokor-dump-XXXXXX", text[1 << 14];
   int fd = mkstemp(path);
@@ -155,10 +155,10 @@ static void a_dump_names_goroutines_and_what_they_wait_for(void) {
 static const zt_test tests[] = {
   BOTH(bad_arguments_are_errors),
   BOTH(stats_of_other_versions),
-  BOTH(g15_goroutines_are_counted),
+  BOTH(g15_ob04_goroutines_are_counted),
   BOTH(each_shows_what_a_goroutine_does),
-  BOTH(the_reasons_to_wait_have_names),
+  BOTH(tb03_the_reasons_to_wait_have_names),
   BOTH(a_sleeper_is_seen_sleeping),
-  BOTH(a_dump_names_goroutines_and_what_they_wait_for),
+  BOTH(tb02_tb06_a_dump_names_goroutines_and_what_they_wait_for),
 };
 MAIN(tests)

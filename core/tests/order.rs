@@ -254,7 +254,7 @@ fn g23_labels_are_inherited() {
 
 /// Go's TestTracebackGoroutineLabels.
 #[test]
-fn g23_labels_and_names_are_printed_in_dumps() {
+fn g23_tb02_labels_and_names_are_printed_in_dumps() {
     check(|| {
         zokor::set_label("request", Some("42"));
         let (_gate, opened) = bounded::<()>(0);

@@ -589,7 +589,7 @@ fn g14_a_respawn_chain_starves_nobody() {
 
 /// Go's TestNumGoroutine.
 #[test]
-fn g15_the_number_of_goroutines_is_exact_when_things_are_quiet() {
+fn g15_ob04_the_number_of_goroutines_is_exact_when_things_are_quiet() {
     check(|| {
         assert_eq!((raw::stats().goroutines, goroutines()), (1, 1));
         let (gate, opened) = bounded::<()>(0);
