@@ -14,6 +14,9 @@
  *               do not unref, valid as long as its parent. unref(NULL) does nothing.
  *   Storage     Sync types are plain structs, valid when zeroed, never moved while
  *               in use, and need no destroy call. All other types are opaque.
+ *               Who holds a lock or got what it waited for (zk_wg_wait, a token, a
+ *               once) may free the object if nobody else is to use it, although the
+ *               call of the other side (unlock, done, release) has not returned.
  *   Structs     Option and report structs start with `size`; fill them with their
  *               *_INIT macro and they stay compatible with newer libraries.
  *   Threads     [any] callable from every thread; a blocking call made outside a

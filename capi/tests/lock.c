@@ -669,7 +669,47 @@ static void sem06_releasing_beyond_the_end_of_counting_is_fatal(void) {
   CHILD_ABORTS(release_too_much, "zk_sem_release: too many tokens");
 }
 
+/* ---- whoever is the last may free it, although others are still on their way out of unlock */
+
+typedef struct counted {
+  zk_mutex m;
+  zk_rwmutex rw;
+  int users;
+} counted;
+static int freed;
+static void use_and_free(void *arg) {
+  counted *c = (counted *)arg;
+  for (int i = 0; i < 3; i++) {
+    zk_rwmutex_rlock(&c->rw);
+    zk_yield();
+    zk_rwmutex_runlock(&c->rw);
+    while (zk_rwmutex_lock_until(&c->rw, zk_in(ZK_US)) != ZK_OK) {}
+    zk_rwmutex_unlock(&c->rw);
+  }
+  zk_mutex_lock(&c->m);
+  zk_yield(); /* the others queue */
+  int left = --c->users;
+  zk_mutex_unlock(&c->m);
+  if (left == 0) {
+    memset((void *)c, 0xa5, sizeof *c); /* a late look at a lock would wait for ever */
+    free(c);
+    INC(&freed);
+  }
+}
+static void m01_the_last_user_frees_what_the_mutex_is_in(void) {
+  freed = 0;
+  for (int i = 0; i < 60; i++) {
+    counted *c = (counted *)calloc(1, sizeof *c);
+    CHECK(c != NULL);
+    c->users = 5;
+    for (int k = 0; k < 5; k++) GO("user", use_and_free, c);
+  }
+  UNTIL(GET(&freed) == 60);
+  UNTIL(zt_alive("user") == 0);
+}
+
 static const zt_test tests[] = {
+  BOTH(m01_the_last_user_frees_what_the_mutex_is_in),
   BOTH(nothing_to_lock_is_an_error),
   BOTH(m01_m02_unlocked_at_first_and_without_owner),
   BOTH(a_mutex_excludes_goroutines_and_threads),

@@ -171,7 +171,34 @@ static void p18_wg07_a_wait_group_does_not_contain_panics(void) {
   }
 }
 
+/* What waits in a frame is gone with the frame, although the last done or release has not returned. */
+typedef struct on_stack {
+  zk_wg wg;
+  zk_sem sem;
+} on_stack;
+static void ends(void *arg) {
+  on_stack *s = (on_stack *)arg;
+  zk_sem_release(&s->sem, 1);
+  zk_wg_done(&s->wg);
+}
+static void wait_in_a_frame(int i) {
+  on_stack s;
+  memset((void *)&s, 0, sizeof s);
+  zk_wg_add(&s.wg, 3);
+  for (int k = 0; k < 3; k++) GO("ends", ends, &s);
+  OK(zk_sem_acquire(&s.sem, 3, ZK_FOREVER));
+  if (i % 2) OK(zk_wg_wait(&s.wg, ZK_FOREVER));
+  else while (zk_wg_wait(&s.wg, zk_in(ZK_US)) != ZK_OK) {}
+  memset((void *)&s, 0xa5, sizeof s);
+  __asm__ volatile("" : : "r"(&s) : "memory");
+}
+static void wg01_sem02_whoever_waited_frees_it(void) {
+  for (int i = 0; i < 200; i++) wait_in_a_frame(i);
+  UNTIL(zt_alive("ends") == 0);
+}
+
 static const zt_test tests[] = {
+  BOTH(wg01_sem02_whoever_waited_frees_it),
   BOTH(no_wait_group_is_an_error),
   BOTH(wg01_wait_of_nothing_returns_at_once),
   BOTH(wg01_all_waiters_are_released),

@@ -13,7 +13,7 @@
 //!   `n` pass together, whatever races with a deadline.
 
 use super::{may_queue, may_wait, ready_all, wait_way, WaitError, WaitList, Way};
-use crate::error::Error;
+use crate::error::{Error, FOREVER};
 use crate::list::List;
 use crate::reason::Reason;
 use crate::sys::RawLock;
@@ -84,7 +84,18 @@ impl Barrier {
     /// # Errors
     /// Which of deadline and cancellation came first.
     pub fn wait_until(&self, deadline: Instant) -> Result<BarrierWaitResult, WaitError> {
-        let deadline = super::deadline(deadline);
+        self.pass_until(super::deadline(deadline))
+    }
+
+    /// As [`wait`](Barrier::wait), but ends when the goroutine's context does. Who gives up is not counted any more.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` by the context's deadline.
+    pub fn wait_cancelable(&self) -> Result<BarrierWaitResult, WaitError> {
+        self.pass_until(FOREVER)
+    }
+
+    fn pass_until(&self, deadline: i64) -> Result<BarrierWaitResult, WaitError> {
         may_wait(deadline)?;
         Ok(BarrierWaitResult(self.pass(Way::until(Reason::Barrier, deadline))?))
     }

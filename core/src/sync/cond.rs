@@ -177,6 +177,47 @@ impl Condvar {
         }
     }
 
+    /// As [`wait_while`](Condvar::wait_while), until `deadline` at most. The mutex is locked again in any case.
+    ///
+    /// # Errors
+    /// Which of deadline and cancellation came first, with the condition still true.
+    pub fn wait_while_until<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        condition: impl FnMut(&mut T) -> bool,
+        deadline: Instant,
+    ) -> Result<(), WaitError> {
+        self.wait_while_by(guard, condition, super::deadline(deadline))
+    }
+
+    /// As [`wait_while_until`](Condvar::wait_while_until), for a time from now.
+    ///
+    /// # Errors
+    /// As [`wait_while_until`](Condvar::wait_while_until).
+    pub fn wait_while_for<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        condition: impl FnMut(&mut T) -> bool,
+        time: Duration,
+    ) -> Result<(), WaitError> {
+        self.wait_while_by(guard, condition, super::after(time))
+    }
+
+    fn wait_while_by<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+        deadline: i64,
+    ) -> Result<(), WaitError> {
+        while condition(&mut **guard) {
+            if let Err(e) = self.raw.wait(guard.raw(), deadline) {
+                // A change that came with the deadline counts.
+                return if condition(&mut **guard) { Err(e.into()) } else { Ok(()) };
+            }
+        }
+        Ok(())
+    }
+
     /// As [`wait`](Condvar::wait), until `deadline` at most. The mutex is locked again in any case.
     ///
     /// # Errors

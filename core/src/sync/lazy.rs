@@ -7,11 +7,12 @@
 //!
 //! * **L1** The slot is written by the one whom the once told to run, and read by those whom it told that it is done.
 
-use super::{Mutex, RawOnce};
+use super::{Mutex, RawOnce, WaitError};
 use crate::panic::{text, Goexit, Payload};
 use std::cell::UnsafeCell;
 use std::ops::Deref;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
+use std::time::Instant;
 
 /// A place for a value that is set once.
 ///
@@ -91,16 +92,37 @@ impl<T> OnceLock<T> {
         }
     }
 
+    /// As [`get_or_init`](OnceLock::get_or_init), waits for a value that somebody is making until `deadline` at most, and ends when
+    /// the goroutine's context does.
+    ///
+    /// # Errors
+    /// Which of deadline and cancellation came first; `f` is not called then.
+    pub fn get_or_init_until(&self, deadline: Instant, f: impl FnOnce() -> T) -> Result<&T, WaitError> {
+        if self.once.begin_until(super::deadline(deadline))? {
+            let mut f = Some(f);
+            self.make(&mut || f.take().map(|f| f()));
+        }
+        match self.get() {
+            Some(v) => Ok(v),
+            None => unreachable!("a place that is done has a value"),
+        }
+    }
+
     #[cold]
     fn get_or_init_with(&self, f: &mut dyn FnMut() -> Option<T>) {
         if self.once.begin() {
-            let abandon = Abandon(&self.once);
-            let value = f();
-            // SAFETY: by L1 the slot is ours.
-            unsafe { *self.slot.get() = value };
-            std::mem::forget(abandon);
-            self.once.finish();
+            self.make(f);
         }
+    }
+
+    /// Makes the value, as the one whom the once told to.
+    fn make(&self, f: &mut dyn FnMut() -> Option<T>) {
+        let abandon = Abandon(&self.once);
+        let value = f();
+        // SAFETY: by L1 the slot is ours.
+        unsafe { *self.slot.get() = value };
+        std::mem::forget(abandon);
+        self.once.finish();
     }
 
     /// The value, which by the borrow nobody else can have.

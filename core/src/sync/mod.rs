@@ -24,8 +24,28 @@
 //! # Which waits can be ended
 //!
 //! Every call that may wait has a form with a deadline, which also ends with [`WaitError::Cancelled`] when the
-//! context a goroutine is bound to ends. The plain forms of locks and once functions are not cancelable: they return
-//! with the lock, or not at all.
+//! context a goroutine is bound to ends; with an ended context it does nothing, also if it would not have had to wait. Nothing has happened
+//! then: nothing was taken, no notification was used up. The plain forms are not cancelable: they return with what they wait
+//! for, or not at all.
+//!
+//! | waits for | not cancelable | until a deadline, or the context ends | in C, with a deadline | in C, not cancelable |
+//! |---|---|---|---|---|
+//! | mutex | [`lock`](Mutex::lock) | [`lock_until`](Mutex::lock_until), [`lock_cancelable`](Mutex::lock_cancelable), [`try_lock_for`](Mutex::try_lock_for) | `zk_mutex_lock_until` | `zk_mutex_lock` |
+//! | read lock | [`read`](RwLock::read) | [`read_until`](RwLock::read_until), [`read_cancelable`](RwLock::read_cancelable) | `zk_rwmutex_rlock_until` | `zk_rwmutex_rlock` |
+//! | write lock | [`write`](RwLock::write) | [`write_until`](RwLock::write_until), [`write_cancelable`](RwLock::write_cancelable) | `zk_rwmutex_lock_until` | `zk_rwmutex_lock` |
+//! | notification | [`wait`](Condvar::wait), [`wait_while`](Condvar::wait_while) | [`wait_until`](Condvar::wait_until), [`wait_cancelable`](Condvar::wait_cancelable), [`wait_while_until`](Condvar::wait_while_until) | `zk_cond_wait`; taking the mutex again is not cancelable | |
+//! | wait group | [`wait`](WaitGroup::wait) | [`wait_until`](WaitGroup::wait_until), [`wait_cancelable`](WaitGroup::wait_cancelable) | `zk_wg_wait` | |
+//! | once | [`call_once`](Once::call_once) | [`call_once_until`](Once::call_once_until), [`call_once_cancelable`](Once::call_once_cancelable) | | `zk_once_do` |
+//! | value | [`get_or_init`](OnceLock::get_or_init), [`set`](OnceLock::set), [`LazyLock`], [`once_value`] | [`get_or_init_until`](OnceLock::get_or_init_until) | | |
+//! | barrier | [`wait`](Barrier::wait) | [`wait_until`](Barrier::wait_until), [`wait_cancelable`](Barrier::wait_cancelable) | | |
+//! | tokens | | [`acquire`](Semaphore::acquire), [`acquire_until`](Semaphore::acquire_until) | `zk_sem_acquire` | |
+//! | another's call | [`call`](singleflight::Group::call) | [`call_until`](singleflight::Group::call_until), [`call_cancelable`](singleflight::Group::call_cancelable) | | |
+//! | a place in a group | | [`go`](crate::group::Group::go), [`go_until`](crate::group::Group::go_until) | `zk_group_go`, `zk_group_go_until` | |
+//! | a group | [`wait`](crate::group::Group::wait), which cancels the group when the caller's context ends | [`wait_until`](crate::group::Group::wait_until) | `zk_group_wait`, `zk_group_wait_until` | `zk_group_unref` |
+//! | a scope | the end of [`scope`](crate::scope()) and [`try_scope`](crate::try_scope), whose context ends with the caller's | [`try_scope_until`](crate::try_scope_until) ends its goroutines' waits | | |
+//! | a goroutine | [`join`](crate::JoinHandle::join) | | | |
+//!
+//! [`Pool`] and [`Map`] never wait.
 //!
 //! Every call that takes something is also a point at which a time slice that is used up ends, and from which on a plain
 //! thread counts as alive for the detection of deadlocks, like calls on channels.

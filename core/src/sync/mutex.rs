@@ -445,6 +445,15 @@ impl<T: ?Sized> Mutex<T> {
         Ok(MutexGuard::new(self))
     }
 
+    /// As [`lock`](Mutex::lock), but ends when the goroutine's context does.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` by the context's deadline. The value is not locked then.
+    pub fn lock_cancelable(&self) -> Result<MutexGuard<'_, T>, WaitError> {
+        self.raw.lock_until(FOREVER)?;
+        Ok(MutexGuard::new(self))
+    }
+
     /// As [`lock_until`](Mutex::lock_until), without the reason.
     pub fn try_lock_until(&self, deadline: Instant) -> Option<MutexGuard<'_, T>> {
         self.lock_until(deadline).ok()

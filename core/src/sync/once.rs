@@ -19,14 +19,16 @@
 //!
 //! Done is stored with Release and read with Acquire: what the run did is visible to whoever it is done for (HB-08).
 
-use super::{ready_all, wait_way, WaitList, Way};
+use super::{may_queue, may_wait, ready_all, wait_way, WaitError, WaitList, Way};
 use crate::cell::{const_new, AtomicU32, Ordering};
+use crate::error::{Error, FOREVER};
 use crate::list::List;
 use crate::reason::Reason;
 use crate::sched;
 use crate::sys::RawLock;
-use crate::wait::Node;
+use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
+use std::time::Instant;
 
 const NEW: u32 = 0;
 const RUNNING: u32 = 1;
@@ -81,35 +83,52 @@ impl RawOnce {
     /// False: it has been run; waits while somebody else is at it, for ever if that is the caller itself (O-04). Not cancelable.
     #[inline]
     pub fn begin(&self) -> bool {
-        !self.is_done() && self.begin_slow()
+        // Without deadline and not cancelable it ends with an answer only.
+        !self.is_done() && self.begin_slow(Way::plain(Reason::Once)).unwrap_or(false)
+    }
+
+    /// As [`begin`](RawOnce::begin), waits until `deadline` at most; cancelable.
+    ///
+    /// # Errors
+    /// `TimedOut`, `Cancelled`, `Interrupted`; `WouldBlock` with `NOWAIT`. The caller does not run it then.
+    pub fn begin_until(&self, deadline: i64) -> Result<bool, Error> {
+        may_wait(deadline)?;
+        if self.is_done() {
+            return Ok(false);
+        }
+        self.begin_slow(Way::until(Reason::Once, deadline))
     }
 
     #[cold]
     #[inline(never)]
-    fn begin_slow(&self) -> bool {
+    fn begin_slow(&self, way: Way) -> Result<bool, Error> {
         sched::checkpoint(true);
-        loop {
-            if self.is_done() {
-                return false;
-            }
+        while !self.is_done() {
             self.lock.lock();
             let s = self.state.load(Ordering::Relaxed);
+            let late = if s & RUNNING == 0 { Ok(()) } else { may_queue(way.deadline) };
             let next = if s == NEW { RUNNING } else { s | QUEUED };
             // Acquire: pairs with the Release in `end`, for a run that was abandoned. It fails when a run ends meanwhile, which needs
             // no lock.
-            let stepped =
-                s != DONE && self.state.compare_exchange(s, next, Ordering::Acquire, Ordering::Relaxed).is_ok();
+            let stepped = s != DONE
+                && late.is_ok()
+                && self.state.compare_exchange(s, next, Ordering::Acquire, Ordering::Relaxed).is_ok();
             if !stepped || s == NEW {
                 // SAFETY: we hold it.
                 unsafe { self.lock.unlock() };
+                late?;
                 if stepped {
-                    return true;
+                    return Ok(true);
                 }
                 continue;
             }
             // SAFETY: the lock is held and protects the queue; the end of the run claims the node (O3).
-            unsafe { wait_way(&self.lock, self.queue.get(), Way::plain(Reason::Once), || ()) };
+            match unsafe { wait_way(&self.lock, self.queue.get(), way, || ()) }.0 {
+                Outcome::Peer => {}
+                other => return Err(other.into()),
+            }
         }
+        Ok(false)
     }
 
     /// The run has ended: everybody goes on.
@@ -153,6 +172,19 @@ impl RawOnce {
             f();
             drop(finish);
         }
+    }
+
+    /// As [`call`](RawOnce::call), waits for another's run until `deadline` at most; cancelable.
+    ///
+    /// # Errors
+    /// As [`begin_until`](RawOnce::begin_until); `f` is not called then.
+    pub fn call_until(&self, deadline: i64, f: impl FnOnce()) -> Result<(), Error> {
+        if self.begin_until(deadline)? {
+            let finish = Finish(self);
+            f();
+            drop(finish);
+        }
+        Ok(())
     }
 }
 
@@ -200,6 +232,28 @@ impl Once {
     #[inline]
     pub fn call_once(&self, f: impl FnOnce()) {
         self.raw.call(f);
+    }
+
+    /// As [`call_once`](Once::call_once), waits for another's run until `deadline` at most, and ends when the goroutine's context does.
+    ///
+    /// # Errors
+    /// Which of deadline and cancellation came first; `f` is not called then.
+    ///
+    /// # Panics
+    /// With what `f` panics with.
+    pub fn call_once_until(&self, deadline: Instant, f: impl FnOnce()) -> Result<(), WaitError> {
+        Ok(self.raw.call_until(super::deadline(deadline), f)?)
+    }
+
+    /// As [`call_once_until`](Once::call_once_until) without deadline.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` by the context's deadline; `f` is not called then.
+    ///
+    /// # Panics
+    /// With what `f` panics with.
+    pub fn call_once_cancelable(&self, f: impl FnOnce()) -> Result<(), WaitError> {
+        Ok(self.raw.call_until(FOREVER, f)?)
     }
 
     /// Whether something has run to its end.

@@ -471,6 +471,24 @@ impl<T: ?Sized> RwLock<T> {
         Ok(RwLockWriteGuard { lock: self, value: PhantomData })
     }
 
+    /// As [`read`](RwLock::read), but ends when the goroutine's context does.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` by the context's deadline.
+    pub fn read_cancelable(&self) -> Result<RwLockReadGuard<'_, T>, WaitError> {
+        self.raw.rlock_until(FOREVER)?;
+        Ok(RwLockReadGuard { lock: self, value: PhantomData })
+    }
+
+    /// As [`write`](RwLock::write), but ends when the goroutine's context does.
+    ///
+    /// # Errors
+    /// `Cancelled`, or `TimedOut` by the context's deadline.
+    pub fn write_cancelable(&self) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
+        self.raw.lock_until(FOREVER)?;
+        Ok(RwLockWriteGuard { lock: self, value: PhantomData })
+    }
+
     /// As [`read_until`](RwLock::read_until), without the reason.
     pub fn try_read_until(&self, deadline: Instant) -> Option<RwLockReadGuard<'_, T>> {
         self.read_until(deadline).ok()
