@@ -291,5 +291,5 @@ pub struct Held {
 
 /// The numbers, exact when all is quiet; `None` in builds without debug assertions, which do not keep them.
 pub fn held() -> Option<Held> {
-    Some(Held { stacks: crate::stack::held()?, channels: crate::chan::core::live()? })
+    Some(Held { stacks: crate::stack::held()?, channels: crate::chan::count::live()? })
 }

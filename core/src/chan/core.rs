@@ -27,10 +27,10 @@
 //!
 //! The lock orders everything but the mirror, which has its own text.
 
+use super::count::Counted;
 use super::policy::{Policy, Stayed};
 use super::ring::Ring;
 use super::source::Source;
-use crate::cell::{AtomicUsize, Ordering};
 use crate::goroutine::Reason;
 use crate::list::List;
 use crate::mirror::Mirror;
@@ -95,6 +95,7 @@ pub struct Core<R: Ring> {
     limit: Option<usize>,
     /// For sends that find no room; without one they wait.
     pub(super) policy: Option<Policy>,
+    _counted: Counted,
 }
 
 // SAFETY: all fields behind UnsafeCell are used under the lock only; values cross threads, hence R: Send.
@@ -303,24 +304,6 @@ impl Header {
     }
 }
 
-/// Channels there are. Kept in checked builds, for tests.
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-const CHECKED: bool = cfg!(debug_assertions);
-
-/// How many channels there are; `None` where nobody counts.
-pub fn live() -> Option<usize> {
-    CHECKED.then(|| LIVE.load(Ordering::Relaxed))
-}
-
-impl<R: Ring> Drop for Core<R> {
-    #[inline]
-    fn drop(&mut self) {
-        if CHECKED {
-            LIVE.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-}
-
 impl<R: Ring> Core<R> {
     const VTABLE: VTable = VTable {
         // SAFETY: h is the header of a Core<R>, whose lock the caller holds.
@@ -337,10 +320,13 @@ impl<R: Ring> Core<R> {
     pub fn new(ring: R, source: Option<Box<Source>>, policy: Option<Policy>) -> Core<R> {
         let limit = ring.cap();
         let slots = limit.filter(|n| *n > 0 && policy.is_none()).unwrap_or(NEVER_FULL);
-        if CHECKED {
-            LIVE.fetch_add(1, Ordering::Relaxed);
+        Core {
+            header: Header::new(&Self::VTABLE, slots, source),
+            ring: UnsafeCell::new(ring),
+            limit,
+            policy,
+            _counted: Counted::new(),
         }
-        Core { header: Header::new(&Self::VTABLE, slots, source), ring: UnsafeCell::new(ring), limit, policy }
     }
 
     /// The type-independent part.

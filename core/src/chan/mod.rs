@@ -5,6 +5,7 @@
 
 pub mod bytes;
 pub mod core;
+pub mod count;
 pub mod policy;
 pub mod ring;
 pub mod source;
