@@ -2,7 +2,8 @@
 
 Each loop runs twice under callgrind, with few and with many operations; the difference leaves start and end of the program out. On a
 busy machine the runtime's monitor may step in during a run, which only adds instructions: what is off is measured again, and the
-least counts. Counts depend on the compiler: with another one than the file names nothing is compared.
+least counts. More than the file says fails; clearly fewer is a reason to write the file anew. Counts depend on the compiler: with another
+one than the file names nothing is compared.
 """
 
 import re
@@ -12,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 FILE = Path(__file__).with_name("instructions.txt")
-ALLOWED = 0.03
+ALLOWED = 0.05
 FEW, MANY = 20_000, 120_000
 TRIES = 6
 # name: workload and its options, as in benches/common/workloads.inc
@@ -52,7 +53,7 @@ def least(program, variant, loop, want=None):
     """The least of several measurements; enough of them as soon as it is as wanted."""
     best = per_operation(program, variant, loop)
     for _ in range(TRIES - 1 if want else 2):
-        if want and abs(best / want - 1) <= ALLOWED:
+        if want and best / want - 1 <= ALLOWED:
             break
         best = min(best, per_operation(program, variant, loop))
     return best
@@ -84,10 +85,11 @@ def main():
             print(f"{name:40} {got:8.1f}")
             continue
         off = got / want - 1 if want else None
-        bad = off is None or abs(off) > ALLOWED
+        bad = off is None or off > ALLOWED
         failed += bad
         said = "not in the file" if off is None else f"{off:+7.1%} from {want:8.1f}"
-        print(f"{name:40} {got:8.1f} {said}{'  FAILED' if bad else ''}")
+        verdict = "  FAILED" if bad else "  better: ci/bench-check.sh --update" if off < -ALLOWED else ""
+        print(f"{name:40} {got:8.1f} {said}{verdict}")
     if update:
         head = f"Instructions per operation, written by ci/bench-check.sh --update with rustc {rustc()}"
         FILE.write_text("\n".join([head, *(f"{n}\t{c:.1f}" for n, c in counts.items())]) + "\n")

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 concerns=("$@")
-[ ${#concerns[@]} -gt 0 ] || concerns=(check test loom boost faults capi python examples aarch64 macos)
+[ ${#concerns[@]} -gt 0 ] || concerns=(check test loom boost faults capi python examples aarch64 macos bench-check)
 logs=$CARGO_TARGET_DIR/ci
 mkdir -p "$logs"
 
