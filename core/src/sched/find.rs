@@ -7,7 +7,7 @@ use super::idle::{self, Slept};
 use super::worker::{bump, Worker};
 use super::{host, table, timers, INJECTOR};
 use crate::arch;
-use crate::cell::{AtomicU32, Ordering};
+use crate::cell::{AtomicU32, AtomicUsize, Ordering};
 use crate::goroutine::{G, GIVEN_UP};
 use crate::sys;
 use core::ptr::null_mut;
@@ -25,6 +25,22 @@ const PATIENCE: u32 = 48;
 const MAX_PASSES: u32 = 4 * PATIENCE;
 /// Most wake-ups left out after fruitless ones.
 const MAX_SKIP: u32 = 255;
+
+/// A queue that anybody may steal from at once holds so many goroutines.
+const LEAST: usize = 2;
+/// The most that is asked for, after thefts that did not pay.
+const MOST: usize = 1 << 16;
+/// What a theft takes from both sides together, in nanoseconds: the barrier it needs, for which the owner waits.
+const THEFT: i64 = 20_000;
+
+/// How many goroutines a queue must hold to be worth a theft, or a wake-up. Doubled by a theft whose goroutines were done sooner than
+/// they had been stolen, and back to `LEAST` by one that paid.
+static WORTH: AtomicUsize = AtomicUsize::new(LEAST);
+
+/// How many goroutines a queue must hold for a thief to take some while its owner runs them.
+pub fn worth() -> usize {
+    WORTH.load(Ordering::Relaxed)
+}
 
 /// Wake-ups in a row that found nothing, as the number of attempts to leave out.
 static FRUITLESS: AtomicU32 = AtomicU32::new(0);
@@ -182,6 +198,7 @@ impl Worker {
 
     /// Tries to steal, for a bounded time.
     fn search(&'static self) -> *mut G {
+        self.judge_theft();
         let woken = self.searching.get();
         if !woken && !self.start_searching() {
             return null_mut();
@@ -199,6 +216,15 @@ impl Worker {
             wake_for_the_rest();
         }
         g
+    }
+
+    /// The worker has run dry: did its last theft pay?
+    fn judge_theft(&self) {
+        let at = self.stole_at.replace(0);
+        if at != 0 {
+            let paid = timers::now() - at >= THEFT;
+            WORTH.store(if paid { LEAST } else { (2 * worth()).min(MOST) }, Ordering::Relaxed);
+        }
     }
 
     fn search_passes(&'static self) -> *mut G {
@@ -248,7 +274,7 @@ impl Worker {
             if core::ptr::eq(v, self) {
                 continue;
             }
-            if v.queue.len_hint() < 2 && !(v.queue.has_work_hint() && seen.leaves_it(at, v, pass)) {
+            if v.queue.len_hint() < worth() && !(v.queue.has_work_hint() && seen.leaves_it(at, v, pass)) {
                 continue;
             }
             let g = self.steal_from(v);
@@ -275,6 +301,7 @@ impl Worker {
         if n == 0 {
             return null_mut();
         }
+        self.stole_at.set(timers::now());
         // SAFETY: the chain is ours now (G1); K1 for our queue.
         unsafe {
             let mut chain = crate::list::Fifo::from_parts(head, tail, n);

@@ -107,10 +107,15 @@ pub fn wake_for(w: &Worker) {
 #[cold]
 fn wake_for_slow(w: &Worker) {
     let skip = w.wake_skip.get();
-    // In a blocking section, or revoked, it does not come to run its slot itself.
-    if skip > 0 && w.queue.len_hint() == 0 && w.seat.is_permitted() {
+    let behind = w.queue.len_hint();
+    // In a blocking section, or revoked, it does not come to run its queue itself.
+    let runs_it = w.seat.is_permitted();
+    if skip > 0 && behind == 0 && runs_it {
         w.wake_skip.set(skip - 1);
         return;
+    }
+    if behind > 0 && behind + 1 < find::worth() && runs_it {
+        return; // thefts of so few did not pay of late
     }
     w.wake_skip.set(find::fruitless_wakes());
     bump(&w.wakes);

@@ -73,6 +73,8 @@ pub struct Worker {
     pub rng: UnsafeCell<Rng>,
     /// Wake-ups to leave out before the next attempt, see `sched::wake_for`.
     pub wake_skip: Cell<u32>,
+    /// When it stole what it runs now; 0: it did not.
+    pub stole_at: Cell<i64>,
     /// Counted as searching by the gate.
     pub searching: Cell<bool>,
     /// Started pinned goroutines that belong to this thread.
@@ -216,6 +218,7 @@ impl Worker {
             pools: UnsafeCell::new(Pools::new()),
             rng: UnsafeCell::new(Rng::new(super::seed(index))),
             wake_skip: Cell::new(0),
+            stole_at: Cell::new(0),
             searching: Cell::new(false),
             homed: Cell::new(0),
             main_goroutine: Cell::new(null_mut()),
@@ -358,7 +361,7 @@ impl Worker {
     /// Whether a worker that has nothing to do should come and take something: there is more than what this worker is about
     /// to run itself, or it cannot run anything now.
     pub fn is_worth_a_visit(&self) -> bool {
-        self.queue.len_hint() > 1 || (self.queue.has_work_hint() && !self.seat.is_permitted())
+        self.queue.len_hint() >= super::find::worth() || (self.queue.has_work_hint() && !self.seat.is_permitted())
     }
 
     /// Whether started pinned goroutines wait to run on this thread.
