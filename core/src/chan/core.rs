@@ -517,8 +517,10 @@ impl<R: Ring> Core<R> {
                 Step::Done(woken) => {
                     sched::announce();
                     h.lock.unlock();
-                    if !woken.is_null() {
-                        self.ready_sender(woken);
+                    if !woken.is_null() && h.len() > 1 {
+                        sched::ready_soon(woken); // there is more to receive: a thread need not be woken for a single slot
+                    } else if !woken.is_null() {
+                        sched::ready(woken);
                     }
                     sched::checkpoint(deadline != NOWAIT);
                     Ok(())
@@ -532,20 +534,6 @@ impl<R: Ring> Core<R> {
                     self.not_now()
                 }
                 _ => self.wait_locked(dst, deadline, false),
-            }
-        }
-    }
-
-    /// Lets a sender go on whose value was taken, or moved into the buffer. As long as there are more values than this one, the receiver will
-    /// be back for them, and a thread need not be woken for a single slot.
-    #[inline(always)]
-    unsafe fn ready_sender(&self, woken: *const Waiter) {
-        // SAFETY: claimed by the caller.
-        unsafe {
-            if self.header.len() > 1 {
-                sched::ready_soon(woken);
-            } else {
-                sched::ready(woken);
             }
         }
     }
