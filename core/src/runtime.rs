@@ -575,6 +575,7 @@ fn stop_threads(all_gone: bool) -> bool {
             let _ = h.join();
         }
     }
+    blocking::end_helpers();
     monitor::stop();
     if let Some(h) = START.lock().monitor.take() {
         let _ = h.join();

@@ -43,7 +43,7 @@ fn leaves_nothing() {
     zokor::run(work);
     assert!(threads() > threads_before);
     zokor::shutdown(None).unwrap();
-    // Helper threads end when they have been idle; the library asks them to, and does not wait.
+    // A thread that was joined may be seen by the kernel for a moment longer.
     let start = Instant::now();
     while threads() > threads_before && start.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(1));

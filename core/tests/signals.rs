@@ -163,6 +163,9 @@ fn dispositions_stay() {
 
 /// Nobody has said anything about SIGINT: it ends the process, whatever the goroutines do.
 fn interrupted_by_default() {
+    // A shell that runs us in the background has said otherwise.
+    // SAFETY: the default disposition; no handler runs.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
     zokor::run(|| {
         let (_tx, rx) = bounded::<()>(0);
         let _spins = zokor::go(|| loop {

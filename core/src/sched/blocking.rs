@@ -13,6 +13,7 @@ use crate::rank::Rank;
 use crate::wait::Waiter;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::OnceLock;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Helper threads at most, unless configured.
@@ -23,11 +24,32 @@ const IDLE_END: Duration = Duration::from_secs(10);
 static MAX: AtomicUsize = AtomicUsize::new(DEFAULT_MAX);
 static SECTIONS: AtomicUsize = AtomicUsize::new(0);
 static JOBS: AtomicUsize = AtomicUsize::new(0);
-static POOL: sys::Mutex<Pool> = sys::Mutex::new(Rank::Blocking, Pool { threads: 0, idle: 0 });
+static POOL: sys::Mutex<Pool> =
+    sys::Mutex::new(Rank::Blocking, Pool { threads: 0, idle: 0, handles: Vec::new(), ending: false });
 
 struct Pool {
     threads: usize,
     idle: usize,
+    handles: Vec<JoinHandle<()>>,
+    /// Shutdown: a helper that has nothing more to do ends.
+    ending: bool,
+}
+
+impl Pool {
+    /// The calling helper ends. Its handle, if it is known.
+    fn leave(&mut self) -> Option<JoinHandle<()>> {
+        self.threads -= 1;
+        let me = thread::current().id();
+        let at = self.handles.iter().position(|h| h.thread().id() == me);
+        at.map(|i| self.handles.swap_remove(i))
+    }
+}
+
+/// What helpers take out of their queue.
+enum Order {
+    Run(Job),
+    /// To end, and to say so with one's own handle.
+    End(Sender<Option<JoinHandle<()>>>),
 }
 
 struct Job {
@@ -38,7 +60,7 @@ struct Job {
 // SAFETY: the caller of `call` waits until the job is done; its data is used by one thread at a time.
 unsafe impl Send for Job {}
 
-static QUEUE: OnceLock<(Sender<Job>, Receiver<Job>)> = OnceLock::new();
+static QUEUE: OnceLock<(Sender<Order>, Receiver<Order>)> = OnceLock::new();
 
 /// Limits the helper threads; 0: the default.
 pub fn set_max(n: usize) {
@@ -168,18 +190,49 @@ fn submit(job: Job) -> Result<(), Errno> {
     }
     drop(pool);
     if start {
-        if let Err(e) = sys::spawn_thread("zokor-blocking", 0, Box::new(helper)) {
-            let mut pool = POOL.lock();
-            pool.threads -= 1;
-            if pool.threads == 0 {
-                return Err(Errno::from(&e));
+        let started = sys::spawn_thread("zokor-blocking", 0, Box::new(helper));
+        let mut pool = POOL.lock();
+        match started {
+            Ok(handle) => pool.handles.push(handle),
+            Err(e) => {
+                pool.threads -= 1;
+                if pool.threads == 0 {
+                    return Err(Errno::from(&e));
+                }
             }
         }
     }
     JOBS.fetch_add(1, Ordering::Relaxed);
     // The queue is never disconnected: its receiver lives in a static.
-    let _ = tx.send(job);
+    let _ = tx.send(Order::Run(job));
     Ok(())
+}
+
+/// A helper has run its function. True: it is to end.
+fn back_from_a_job() -> bool {
+    let mut pool = POOL.lock();
+    if pool.ending {
+        let _ = pool.leave();
+        return true;
+    }
+    pool.idle += 1;
+    false
+}
+
+/// Shutdown: idle helpers end, and have ended when this returns. One that is still in a function ends after it.
+pub fn end_helpers() {
+    let mut pool = POOL.lock();
+    pool.ending = true;
+    let n = std::mem::take(&mut pool.idle); // spoken for
+    drop(pool);
+    let Some((orders, _)) = QUEUE.get() else { return };
+    let (tx, replies) = crossbeam_channel::unbounded();
+    for _ in 0..n {
+        let _ = orders.send(Order::End(tx.clone())); // never disconnected, as above
+    }
+    for handle in replies.iter().take(n).flatten() {
+        let _ = handle.join();
+    }
 }
 
 fn helper() {
@@ -188,21 +241,29 @@ fn helper() {
     let Some((_, rx)) = QUEUE.get() else { return };
     loop {
         match rx.recv_timeout(IDLE_END) {
-            Ok(job) => {
+            Ok(Order::Run(job)) => {
                 // SAFETY: the submitter waits; run and data belong together.
                 unsafe { (job.run)(job.data) };
-                POOL.lock().idle += 1;
+                let ends = back_from_a_job();
                 // SAFETY: finishing the job is the claim of its single-party wait.
                 unsafe { super::ready(job.waiter) };
                 JOBS.fetch_sub(1, Ordering::Relaxed);
                 super::deadlock::check_from_outside();
+                if ends {
+                    return;
+                }
+            }
+            Ok(Order::End(reply)) => {
+                // The queue has been there from the start, and whoever gave the order waits for the answer.
+                let _ = reply.send(POOL.lock().leave());
+                return;
             }
             Err(_) => {
                 let mut pool = POOL.lock();
                 // Somebody may have counted on us a moment ago: then idle is short of one, stay.
                 if pool.idle > 0 {
                     pool.idle -= 1;
-                    pool.threads -= 1;
+                    let _ = pool.leave();
                     return;
                 }
             }
