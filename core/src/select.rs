@@ -20,6 +20,7 @@
 //! * **L4** After pass 3 no node of this select is in any queue (S-10, S-11).
 
 use crate::chan::core::{Error, Header, Step, FOREVER, NOWAIT};
+use crate::chan::policy::Ruling;
 use crate::goroutine::Reason;
 use crate::mirror::none_possible;
 use crate::rng::Rng;
@@ -262,13 +263,21 @@ unsafe fn try_case(c: &SelCase) -> Found {
                 Found::Ready(woken, How::Done)
             }
             Step::Closed => Found::Ready(core::ptr::null(), How::Closed),
-            Step::Wait | Step::Full => Found::NotReady,
-            Step::Left => {
-                sched::announce();
-                Found::Ready(core::ptr::null(), How::Left)
-            }
-            Step::NoMemory => Found::NoMemory,
+            Step::Wait if c.op == Op::Send && h.has_policy() => by_policy(h, c.elem),
+            Step::Wait => Found::NotReady,
         }
+    }
+}
+
+/// What a channel's policy makes of a send that found no room.
+#[cold]
+unsafe fn by_policy(h: &Header, elem: *mut u8) -> Found {
+    // SAFETY: as in `try_case`; the element is as the policy wants it, by the caller of the select.
+    match unsafe { (h.vtable().overflow)(h, elem) } {
+        Ruling::Sent => Found::Ready(core::ptr::null(), How::Done),
+        Ruling::Left => Found::Ready(core::ptr::null(), How::Left),
+        Ruling::Full => Found::NotReady,
+        Ruling::NoMemory => Found::NoMemory,
     }
 }
 

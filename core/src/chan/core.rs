@@ -36,46 +36,17 @@ use crate::list::List;
 use crate::mirror::Mirror;
 use crate::sched::{self, timers};
 use crate::sys::RawLock;
-use crate::wait::{Node, Outcome, Waiter};
+use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
 
+pub use super::step::{Step, VTable};
 pub use crate::error::{Error, FOREVER, NOWAIT};
-
-/// What select needs of a channel whose type it does not know.
-pub struct VTable {
-    /// Tries to send under the lock.
-    pub send: unsafe fn(&Header, *mut u8) -> Step,
-    /// Tries to receive under the lock.
-    pub recv: unsafe fn(&Header, *mut u8) -> Step,
-    /// Whether a send could proceed now, under the lock.
-    pub can_send: unsafe fn(&Header) -> bool,
-    /// Whether a receive could proceed now, under the lock.
-    pub can_recv: unsafe fn(&Header) -> bool,
-}
-
-/// What a try under the lock came to.
-#[derive(Clone, Copy)]
-pub enum Step {
-    /// Done; somebody may have to be readied after the lock is released.
-    Done(*const Waiter),
-    /// Sent, and by the channel's policy a value is dropped: it lies where the sent one lay, and the caller ends it after the
-    /// lock is released (C5).
-    Left,
-    /// The channel is closed.
-    Closed,
-    /// Not possible now.
-    Wait,
-    /// Not possible now, and a plain send does not wait for it; a select does.
-    Full,
-    /// There is no memory for the value.
-    NoMemory,
-}
 
 /// The part of a channel that does not depend on the type of its values.
 pub struct Header {
     lock: RawLock,
     mirror: Mirror,
-    /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit, or a policy that has to be asked.
+    /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit; `POLICY` if there is one.
     slots: usize,
     recvq: UnsafeCell<List<Node>>,
     sendq: UnsafeCell<List<Node>>,
@@ -85,6 +56,8 @@ pub struct Header {
 
 /// More values than there can be.
 const NEVER_FULL: usize = usize::MAX;
+/// As many, where a send that finds no room is up to the channel's policy.
+const POLICY: usize = usize::MAX - 1;
 
 /// A channel: header and buffer.
 #[repr(C)]
@@ -153,6 +126,12 @@ impl Header {
     #[inline(always)]
     pub fn len(&self) -> usize {
         self.mirror.len()
+    }
+
+    /// Whether a send that finds no room goes on by a policy.
+    #[inline(always)]
+    pub(crate) fn has_policy(&self) -> bool {
+        self.slots == POLICY
     }
 
     /// Whether there was an instant, just now, at which a send was not possible (C-23). Never so without a buffer, where it
@@ -309,6 +288,8 @@ impl<R: Ring> Core<R> {
         // SAFETY: h is the header of a Core<R>, whose lock the caller holds.
         send: |h, p| unsafe { Self::of(h).try_send_locked(p) },
         // SAFETY: as above.
+        overflow: |h, p| unsafe { Self::of(h).overflow_locked(p) },
+        // SAFETY: as above.
         recv: |h, p| unsafe { Self::of(h).try_recv_locked(p) },
         // SAFETY: as above.
         can_send: |h| unsafe { Self::of(h).can_send_locked() },
@@ -319,7 +300,10 @@ impl<R: Ring> Core<R> {
     /// A channel over `ring`; fed by `source` if it is a timer's.
     pub fn new(ring: R, source: Option<Box<Source>>, policy: Option<Policy>) -> Core<R> {
         let limit = ring.cap();
-        let slots = limit.filter(|n| *n > 0 && policy.is_none()).unwrap_or(NEVER_FULL);
+        let slots = match policy {
+            Some(_) => POLICY,
+            None => limit.filter(|n| *n > 0).unwrap_or(NEVER_FULL),
+        };
         Core {
             header: Header::new(&Self::VTABLE, slots, source),
             ring: UnsafeCell::new(ring),
@@ -375,7 +359,7 @@ impl<R: Ring> Core<R> {
     }
 
     #[inline(always)]
-    unsafe fn try_send_locked(&self, src: *mut u8) -> Step {
+    unsafe fn try_send_locked(&self, src: *const u8) -> Step {
         let h = &self.header;
         // SAFETY: the lock is held; a claimed receiver's slot is ours until it is readied (W3).
         unsafe {
@@ -392,10 +376,7 @@ impl<R: Ring> Core<R> {
                 self.note_len();
                 return Step::Done(core::ptr::null());
             }
-            match &self.policy {
-                None => Step::Wait,
-                Some(policy) => self.overflow_locked(policy, src),
-            }
+            Step::Wait
         }
     }
 
@@ -472,8 +453,7 @@ impl<R: Ring> Core<R> {
         // SAFETY: the lock is held between lock and unlock.
         unsafe {
             h.lock.lock();
-            let step = self.try_send_locked(src);
-            match step {
+            match self.try_send_locked(src) {
                 Step::Done(woken) => {
                     sched::announce();
                     h.lock.unlock();
@@ -487,12 +467,12 @@ impl<R: Ring> Core<R> {
                     h.lock.unlock();
                     Err(Error::Closed.into())
                 }
+                Step::Wait if h.has_policy() => self.send_by_policy(src, deadline),
                 Step::Wait if deadline == NOWAIT => {
                     h.lock.unlock();
                     Ok(self.not_now()?)
                 }
                 Step::Wait => Ok(self.wait_locked(src, deadline, true)?),
-                Step::Left | Step::Full | Step::NoMemory => self.overflowed(step, deadline),
             }
         }
     }
@@ -533,7 +513,7 @@ impl<R: Ring> Core<R> {
                     h.lock.unlock();
                     self.not_now()
                 }
-                _ => self.wait_locked(dst, deadline, false),
+                Step::Wait => self.wait_locked(dst, deadline, false),
             }
         }
     }

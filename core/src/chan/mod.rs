@@ -9,6 +9,7 @@ pub mod count;
 pub mod policy;
 pub mod ring;
 pub mod source;
+pub mod step;
 
 pub use self::core::{Error, Header, FOREVER, NOWAIT};
 pub use bytes::{ByteChan, ByteChanOpts};

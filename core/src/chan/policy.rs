@@ -7,7 +7,7 @@
 //! channels, and so is select: a send case on a channel that drops is always ready, one on a channel that refuses is
 //! ready while there is room.
 
-use super::core::{Core, Step};
+use super::core::Core;
 use super::ring::{Grown, Ring};
 use crate::cell::{AtomicU64, Ordering};
 use crate::error::{Error, NOWAIT};
@@ -40,6 +40,19 @@ impl From<Error> for Stayed {
     }
 }
 
+/// What a policy has made of a send that found no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// Sent after all; nothing is left of it.
+    Sent,
+    /// Sent, and a value is dropped: it lies where the sent one lay, and the caller ends it after the lock is released (C5).
+    Left,
+    /// Not possible: a plain send fails, a select waits.
+    Full,
+    /// There is no memory for the value.
+    NoMemory,
+}
+
 /// An [`Overflow`] and how often it came to that.
 pub struct Policy {
     overflow: Overflow,
@@ -58,19 +71,19 @@ impl Policy {
     ///
     /// # Safety
     /// The channel's lock is held; `src` is as for a push, and is written to only if values are handed over.
-    pub(super) unsafe fn overflow<R: Ring>(&self, ring: &mut R, src: *mut u8) -> Step {
-        // SAFETY: by the caller. Only a ring that could not grow is full, so that it may rotate.
+    pub(super) unsafe fn overflow<R: Ring>(&self, ring: &mut R, src: *mut u8) -> Ruling {
+        // SAFETY: by the caller. Channels that drop have rings with all their slots, which are in use where it rotates.
         unsafe {
             match ring.grow_within_limit() {
                 Grown::Room => {
                     ring.push(src);
-                    return Step::Done(null_mut());
+                    return Ruling::Sent;
                 }
                 Grown::AtLimit => {}
-                Grown::NoMemory => return Step::NoMemory,
+                Grown::NoMemory => return Ruling::NoMemory,
             }
             if self.overflow == Overflow::Refuse {
-                return Step::Full;
+                return Ruling::Full;
             }
             self.note();
             let evicts = self.overflow == Overflow::DropOldest && ring.len() > 0;
@@ -78,13 +91,13 @@ impl Policy {
                 if evicts {
                     ring.rotate(src);
                 }
-                return Step::Left;
+                return Ruling::Left;
             }
             if evicts {
                 ring.pop(null_mut());
                 ring.push(src);
             }
-            Step::Done(null_mut())
+            Ruling::Sent
         }
     }
 
@@ -96,18 +109,6 @@ impl Policy {
     /// Whether a dropped value is left to its sender.
     pub fn hands_over(&self) -> bool {
         self.hand_over
-    }
-
-    /// What a step of [`overflow`](Policy::overflow) is to a plain send. Under the channel's lock.
-    pub(super) fn outcome(&self, step: Step, deadline: i64) -> Stayed {
-        match step {
-            Step::Full => {
-                self.note();
-                if deadline == NOWAIT { Error::WouldBlock } else { Error::Limit }.into()
-            }
-            Step::NoMemory => Error::NoMemory.into(),
-            _ => Stayed::Left,
-        }
     }
 
     /// Under the channel's lock, which makes the two steps one.
@@ -144,34 +145,41 @@ impl<R: Ring> Core<R> {
     ///
     /// # Safety
     /// The lock is held; `src` is as for a send.
-    #[cold]
-    #[inline(never)]
-    pub(super) unsafe fn overflow_locked(&self, policy: &Policy, src: *mut u8) -> Step {
+    pub(super) unsafe fn overflow_locked(&self, src: *mut u8) -> Ruling {
+        let Some(policy) = &self.policy else { return Ruling::Full };
         // SAFETY: by the caller; whoever sends on a channel whose policy hands values over lets us write to `src`.
         unsafe {
-            let step = policy.overflow(self.ring(), src);
-            if matches!(step, Step::Done(_) | Step::Left) {
+            let ruling = policy.overflow(self.ring(), src);
+            if matches!(ruling, Ruling::Sent | Ruling::Left) {
                 self.note_len();
+                sched::announce();
             }
-            step
+            ruling
         }
     }
 
-    /// Ends a plain send for which `overflow_locked` has not made room.
+    /// The same for a plain send, to its end.
     ///
     /// # Safety
-    /// The lock is held; it is released here.
+    /// As above; the lock is released here.
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn overflowed(&self, step: Step, deadline: i64) -> Result<(), Stayed> {
-        let stayed = self.policy.as_ref().map_or(Error::WouldBlock.into(), |p| p.outcome(step, deadline));
-        if stayed == Stayed::Left {
-            sched::announce();
+    pub(super) unsafe fn send_by_policy(&self, src: *mut u8, deadline: i64) -> Result<(), Stayed> {
+        // SAFETY: by the caller.
+        let ruling = unsafe { self.overflow_locked(src) };
+        if let (Ruling::Full, Some(policy)) = (ruling, &self.policy) {
+            policy.note();
         }
         // SAFETY: by the caller.
         unsafe { self.header().lock().unlock() };
         // A send that fails is a call like others: who repeats it gives way (G-11).
         sched::checkpoint(deadline != NOWAIT);
-        Err(stayed)
+        match ruling {
+            Ruling::Sent => Ok(()),
+            Ruling::Left => Err(Stayed::Left),
+            Ruling::Full if deadline == NOWAIT => Err(Error::WouldBlock.into()),
+            Ruling::Full => Err(Error::Limit.into()),
+            Ruling::NoMemory => Err(Error::NoMemory.into()),
+        }
     }
 }

@@ -49,7 +49,7 @@ pub unsafe trait Ring {
     /// Moves a value in and the oldest one out to where that came from.
     ///
     /// # Safety
-    /// The ring is at its limit, and that is not 0; `at` points to a value, which is moved out of.
+    /// The ring was made with all its slots, not 0 of them, and all are in use; `at` points to a value, which is moved out of.
     unsafe fn rotate(&mut self, at: *mut u8);
     /// Moves a value from one place to another, past the buffer.
     ///
@@ -101,9 +101,8 @@ impl<T> TypedRing<T> {
     }
 
     #[cold]
-    #[inline(never)]
     fn grow(&mut self) {
-        self.resize((self.slots.len() * 2).max(FIRST).min(self.limit));
+        self.resize((self.slots.len() * 2).max(FIRST));
     }
 
     /// A queue that was long once does not keep the memory. Half at a time, an eighth in use: each resize is paid for by as

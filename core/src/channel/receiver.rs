@@ -101,7 +101,7 @@ impl<T> Receiver<T> {
     fn recv_until(&self, deadline: Time) -> Result<T, Error> {
         match &self.source {
             Source::Channel(handle) => handle.recv(deadline),
-            Source::Timer(timer) => timer.chan().recv(deadline).map(|instant| timer.cast(instant)),
+            Source::Timer(timer) => recv_tick(timer, deadline),
             Source::Never => wait_in_vain(deadline),
         }
     }
@@ -399,6 +399,12 @@ impl Receiver<Instant> {
     pub(super) fn timer(first: Instant, period: Option<Duration>) -> Self {
         Self { source: Source::Timer(Box::new(Timer::new(first, period))) }
     }
+}
+
+/// Out of line, so that the way of a message has the registers for itself.
+#[inline(never)]
+fn recv_tick<T>(timer: &Timer<T>, deadline: Time) -> Result<T, Error> {
+    timer.chan().recv(deadline).map(|instant| timer.cast(instant))
 }
 
 /// Waits until `deadline` for a message that cannot come.
