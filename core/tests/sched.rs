@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use zokor::channel::{bounded, select, Receiver, Sender};
+use zokor::context::{with_cancel, Context};
 use zokor::{raw, Builder, Mobility, RuntimeError};
 
 /// The OS thread this runs on.
@@ -617,6 +618,9 @@ fn tb02_tb03_each_goroutine_says_what_it_waits_for() {
         let (tx2, rx2) = bounded::<()>(0);
         let wg = Arc::new(zokor::WaitGroup::new());
         wg.add(1);
+        let (ctx, wake) = with_cancel(&Context::background());
+        let sleeper = Builder::new().context(&ctx).go(|| zokor::sleep(Duration::from_secs(3600))).unwrap();
+        until_parked(&sleeper, "sleep");
         let parked = [
             go_parked("chan receive", {
                 let rx = rx.clone();
@@ -636,10 +640,6 @@ fn tb02_tb03_each_goroutine_says_what_it_waits_for() {
                     true
                 }
             }),
-            go_parked("sleep", || {
-                zokor::sleep(Duration::from_millis(200));
-                true
-            }),
         ];
         for h in &parked {
             raw::each(&mut |g| {
@@ -657,6 +657,8 @@ fn tb02_tb03_each_goroutine_says_what_it_waits_for() {
         drop(tx);
         drop(rx2);
         wg.done();
+        wake.cancel();
+        sleeper.join().unwrap();
         parked.into_iter().for_each(|h| assert!(h.join().unwrap()));
     });
 }
