@@ -60,7 +60,8 @@ impl RawCond {
     }
 
     /// Gives `mutex` up, waits for a notification, and takes `mutex` again, which is not cancelable: it is locked before
-    /// and after, whatever the result. From any goroutine or thread.
+    /// and after, whatever the result. A deadline that has passed ends the wait, but others can get at the mutex meanwhile. From any
+    /// goroutine or thread.
     ///
     /// The process ends if `mutex` is not locked (CV-01).
     ///
@@ -78,7 +79,12 @@ impl RawCond {
     }
 
     fn wait_way(&self, mutex: &RawMutex, way: Way) -> Result<(), Error> {
-        may_queue(way.deadline)?;
+        if let Err(e) = may_queue(way.deadline) {
+            // As POSIX does it: or the condition could not change while somebody asks for it in a loop.
+            mutex.unlock();
+            mutex.lock();
+            return Err(e);
+        }
         self.lock.lock();
         // SAFETY: the lock is held and protects the queue; unlocking the mutex does not wait.
         let (outcome, _) = unsafe { wait_way(&self.lock, self.queue.get(), way, || mutex.unlock()) };
