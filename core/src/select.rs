@@ -190,7 +190,7 @@ unsafe fn select_locked(cases: &[SelCase], deadline: i64, order: Order) -> Resul
         }
         if deadline != FOREVER && deadline <= timers::now() {
             locks.unlock();
-            return Err(Error::TimedOut);
+            return Err(sched::at_once(Error::TimedOut, deadline));
         }
         wait(cases, perm, &locks, deadline)
     }

@@ -15,7 +15,7 @@
 //!
 //! Those of `std::sync::Arc`: relaxed up, release-acquire down.
 
-use super::core::{Core, Error, Header, NOWAIT};
+use super::core::{Core, Error, Header, FOREVER, NOWAIT};
 use super::policy::{Overflow, Policy, Stayed};
 use super::ring::{ByteRing, NoRing, Ring};
 use super::source::Source;
@@ -75,7 +75,7 @@ pub fn may_block() -> Result<(), Error> {
     }
     match crate::sched::bound_end() {
         None => Ok(()),
-        Some(o) => Err(o.into()),
+        Some(o) => Err(crate::sched::at_once(o.into(), FOREVER)),
     }
 }
 

@@ -465,7 +465,7 @@ impl<R: Ring> Core<R> {
                 }
                 Step::Closed => {
                     h.lock.unlock();
-                    Err(Error::Closed.into())
+                    Err(sched::at_once(Error::Closed, deadline).into())
                 }
                 Step::Wait if h.has_policy() => self.send_by_policy(src, deadline),
                 Step::Wait if deadline == NOWAIT => {
@@ -507,7 +507,7 @@ impl<R: Ring> Core<R> {
                 }
                 Step::Closed => {
                     h.lock.unlock();
-                    Err(Error::Closed)
+                    Err(sched::at_once(Error::Closed, deadline))
                 }
                 Step::Wait if deadline == NOWAIT => {
                     h.lock.unlock();
@@ -536,7 +536,7 @@ impl<R: Ring> Core<R> {
             let multi = deadline != FOREVER || sched::is_cancelable(wt);
             if multi && deadline != FOREVER && deadline <= timers::now() {
                 h.lock.unlock();
-                return Err(Error::TimedOut);
+                return Err(sched::at_once(Error::TimedOut, deadline));
             }
             if multi {
                 (*wt).begin_multi();

@@ -26,6 +26,7 @@ pub mod worker;
 
 use crate::arch;
 use crate::cell::{AtomicU64, Ordering};
+use crate::error::{Error, NOWAIT};
 use crate::goroutine::{Reason, State, EXCLUSIVE, G};
 use crate::inject::Injector;
 pub use waiting::{bound_end, is_cancelable, me, node_of, sleep_to, wait};
@@ -331,6 +332,14 @@ pub fn checkpoint(blocks: bool) {
 #[inline(always)]
 pub fn undisturbed() -> bool {
     worker::current().is_some_and(|w| !w.attention.any())
+}
+
+/// The answer of a call that comes back at once although it may wait. Who asks again and again has a time slice like everybody
+/// else (G-11).
+#[inline]
+pub fn at_once(answer: Error, deadline: i64) -> Error {
+    checkpoint(deadline != NOWAIT);
+    answer
 }
 
 #[cold]

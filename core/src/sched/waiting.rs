@@ -87,7 +87,9 @@ pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome 
             if deadline != i64::MAX {
                 timers::disarm(&(*g).timer);
             }
-            return (*wt).outcome();
+            let outcome = (*wt).outcome();
+            super::checkpoint(true); // G-11: it came back at once
+            return outcome;
         }
         park(reason);
         if deadline != i64::MAX {
@@ -128,6 +130,7 @@ pub fn bound_end() -> Option<Outcome> {
 /// What else ended the wait.
 pub fn sleep_to(when: i64) -> Result<(), Outcome> {
     if when <= timers::now() {
+        super::checkpoint(true); // G-11, as above
         return Ok(());
     }
     let wt = me();

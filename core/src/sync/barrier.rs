@@ -101,6 +101,7 @@ impl Barrier {
     }
 
     fn pass(&self, way: Way) -> Result<bool, Error> {
+        super::sched::checkpoint(true);
         self.lock.lock();
         // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied.
         unsafe {

@@ -218,7 +218,7 @@ pub(crate) fn may_wait(deadline: i64) -> Result<(), Error> {
     if deadline == NOWAIT {
         return Ok(());
     }
-    sched::bound_end().map_or(Ok(()), |o| Err(o.into()))
+    sched::bound_end().map_or(Ok(()), |o| Err(sched::at_once(o.into(), deadline)))
 }
 
 /// Whether a call with this deadline may wait now: `WouldBlock` without one, `TimedOut` if it is over.

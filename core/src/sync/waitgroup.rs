@@ -223,6 +223,7 @@ impl RawWaitGroup {
         if self.is_over() {
             return Ok(());
         }
+        super::sched::checkpoint(true);
         if way.deadline != FOREVER {
             super::may_queue(way.deadline)?;
         }
