@@ -293,47 +293,43 @@ fn section_left_by_a_panic() {
 fn hogs_and_others() {
     zokor::workers(1).unwrap();
     let (tx, rx) = mpsc::channel();
-    let stop = Counter::default();
-    let end = stop.clone();
+    let (stop, turns) = (Counter::default(), Counter::default());
+    let (end, seen) = (stop.clone(), turns.clone());
     let runs = std::thread::spawn(move || {
         zokor::run(|| {
-            zokor::hold();
-            let hog = |stop: Counter| {
+            let hog = |stop: Counter, turns: Counter| {
                 move || {
                     while stop.get() == 0 {
                         let start = Instant::now();
                         while start.elapsed() < Duration::from_millis(10) {}
+                        turns.add(1);
                         zokor::yield_now();
                     }
                 }
             };
-            let hogs = [zokor::go(hog(stop.clone())), zokor::go(hog(stop.clone()))];
-            let mut slept = Vec::new();
-            for _ in 0..8 {
-                let start = Instant::now();
-                zokor::sleep(Duration::from_millis(1));
-                slept.push(start.elapsed());
-            }
+            let hogs = [0; 2].map(|_| zokor::go(hog(stop.clone(), turns.clone())));
+            let slept = (0..9).map(|_| turns_of(&turns, || zokor::sleep(Duration::from_millis(1)))).collect();
             tx.send(slept).unwrap();
             hogs.into_iter().for_each(|h| h.join().unwrap());
         });
     });
-    let slept = rx.recv().unwrap();
-    let mut waited = Vec::new();
-    for _ in 0..8 {
-        let start = Instant::now();
-        zokor::go(|| ()).join().unwrap();
-        waited.push(start.elapsed());
-    }
-    end.add(1);
-    runs.join().unwrap();
-    println!("slept {slept:?}\nwaited {waited:?}");
-    let typical = |mut all: Vec<Duration>| {
+    let typical = |mut all: Vec<i64>| {
+        println!("turns {all:?}");
         all.sort();
         all[all.len() / 2]
     };
-    assert!(typical(slept) < Duration::from_millis(100));
-    assert!(typical(waited) < Duration::from_millis(100));
+    assert!(typical(rx.recv().unwrap()) < 10);
+    let start = || zokor::go(|| ()).join().unwrap();
+    assert!(typical((0..9).map(|_| turns_of(&seen, start)).collect()) < 10);
+    end.add(1);
+    runs.join().unwrap();
+}
+
+/// How often `counter` is raised while `f` runs.
+fn turns_of(counter: &Counter, f: impl FnOnce()) -> i64 {
+    let before = counter.get();
+    f();
+    counter.get() - before
 }
 
 /// One worker on which a pair never lets the queue run empty and some timer is due at every look around.
@@ -364,17 +360,9 @@ fn started_from_outside_among_timers() {
         });
     });
     is_up.recv().unwrap();
-    let mut waited = Vec::new();
-    for _ in 0..20 {
-        let start = Instant::now();
-        zokor::go(|| ()).join().unwrap();
-        waited.push(start.elapsed());
-    }
+    (0..20).for_each(|_| zokor::go(|| ()).join().unwrap());
     end.add(1);
     runs.join().unwrap();
-    waited.sort();
-    println!("waited {waited:?}");
-    assert!(waited[10] < Duration::from_millis(100));
 }
 
 /// The last reference to a context goes with the goroutine that is bound to it, and its value panics when it is dropped.
