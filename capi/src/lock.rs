@@ -98,14 +98,24 @@ pub(crate) unsafe fn at<'a, S: Storage<Raw>, Raw>(storage: *mut S, who: &'static
 #[no_mangle]
 pub unsafe extern "C" fn zk_mutex_lock(m: *mut zk_mutex) {
     // SAFETY: H2.
-    let free = raw::undisturbed() && unsafe { find::<_, RawMutex>(m) }.is_some_and(RawMutex::take_free);
-    if !free {
+    match unsafe { find::<_, RawMutex>(m) } {
+        Some(mutex) if raw::undisturbed() => {
+            if !mutex.take_free() {
+                mutex_wait(mutex);
+            }
+        }
         // SAFETY: H2.
-        unsafe { mutex_lock(m) };
+        _ => unsafe { mutex_lock(m) },
     }
 }
 
-/// All that is not the usual case, away from it. As it does not unwind, that needs no frame and ends in a jump.
+/// What is not the usual case is away from it. As it does not unwind, that needs no frame and ends in a jump.
+#[cold]
+#[inline(never)]
+extern "C" fn mutex_wait(mutex: &RawMutex) {
+    mutex.lock_contended();
+}
+
 #[cold]
 #[inline(never)]
 unsafe extern "C" fn mutex_lock(m: *mut zk_mutex) {
@@ -135,11 +145,21 @@ pub unsafe extern "C" fn zk_mutex_lock_until(m: *mut zk_mutex, deadline: zk_time
 #[no_mangle]
 pub unsafe extern "C" fn zk_mutex_unlock(m: *mut zk_mutex) {
     // SAFETY: H2.
-    let free = !raw::sanitizer_listens() && unsafe { find::<_, RawMutex>(m) }.is_some_and(RawMutex::give_free);
-    if !free {
+    match unsafe { find::<_, RawMutex>(m) } {
+        Some(mutex) if !raw::sanitizer_listens() => {
+            if !mutex.give_free() {
+                mutex_pass(mutex);
+            }
+        }
         // SAFETY: H2.
-        unsafe { mutex_unlock(m) };
+        _ => unsafe { mutex_unlock(m) },
     }
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn mutex_pass(mutex: &RawMutex) {
+    mutex.unlock_slow();
 }
 
 #[cold]

@@ -99,8 +99,7 @@ impl RawMutex {
     pub fn lock(&self) {
         sched::checkpoint(true);
         if !self.take_free() {
-            // Without deadline and not cancelable it ends with the lock only.
-            let _ = self.lock_slow(FOREVER, false);
+            self.lock_contended();
         }
     }
 
@@ -111,11 +110,13 @@ impl RawMutex {
         self.state.compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// The first step of `unlock` alone: gives a mutex back at which nobody waits. As for `unlock`, it may go away then.
+    /// The first step of `unlock` alone: gives a mutex back at which nobody waits. As for `unlock`, it may go away then. If it fails `unlock_slow` does it.
     #[inline(always)]
     pub fn give_free(&self) -> bool {
+        // Looks first, because under contention a compare-and-swap that fails costs as much as one that does not.
         // Release: pairs with the Acquire of the next holder, which sees what we did.
-        self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_ok()
+        self.state.load(Ordering::Relaxed) == LOCKED
+            && self.state.compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed).is_ok()
     }
 
     /// As [`lock`](RawMutex::lock), until `deadline` at most; cancelable.
@@ -161,27 +162,30 @@ impl RawMutex {
         }
     }
 
-    /// Somebody is or was in the queue: wakes the next, unless somebody else will (M3), and gives the mutex back.
+    /// As `unlock`, after `give_free` has not done it: somebody is or was in the queue.
     #[cold]
     #[inline(never)]
-    fn unlock_slow(&self) {
+    pub fn unlock_slow(&self) {
         let mut s = self.state.load(Ordering::Relaxed);
-        loop {
-            if s & LOCKED == 0 {
-                sys::fatal("sync: unlock of unlocked mutex");
-            }
-            if s & STARVING != 0 || s & (QUEUED | WOKEN) == QUEUED {
-                if self.pass_on() {
-                    return;
-                }
-                s = self.state.load(Ordering::Relaxed);
-                continue;
-            }
+        // M3: nobody is queued, or one of them is on its way.
+        while s & (LOCKED | STARVING) == LOCKED && s & (QUEUED | WOKEN) != QUEUED {
             // Release: pairs with the Acquire of the next holder.
             match self.state.compare_exchange_weak(s, s & !LOCKED, Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => s = now,
             }
+        }
+        self.unlock_to_next(s);
+    }
+
+    /// Wakes the next, or hands it the mutex, and gives the mutex back.
+    #[inline(never)]
+    fn unlock_to_next(&self, s: u32) {
+        if s & LOCKED == 0 {
+            sys::fatal("sync: unlock of unlocked mutex");
+        }
+        if !self.pass_on() {
+            self.unlock(); // what made us come here has changed
         }
     }
 
@@ -199,27 +203,26 @@ impl RawMutex {
                 return false;
             }
             (*node).ok = hand_over; // then the waiter's wake-up carries the order
-            if !hand_over {
-                self.state.fetch_or(WOKEN, Ordering::Relaxed);
-            }
             self.lock.unlock();
-            let gone = hand_over || self.release(); // M5
+            let gone = hand_over || self.release_to_woken(); // M5
             sched::ready((*node).waiter);
             gone
         }
     }
 
-    /// Clears `LOCKED`, unless somebody has begun to starve: then the mutex is to be handed over (M4).
-    fn release(&self) -> bool {
+    /// Clears `LOCKED` and sets `WOKEN` for the one who is about to be. False: somebody has begun to starve meanwhile, and the mutex
+    /// is to be handed over (M4).
+    fn release_to_woken(&self) -> bool {
         let mut s = self.state.load(Ordering::Relaxed);
-        while s & STARVING == 0 {
+        loop {
+            let gone = s & STARVING == 0;
+            let new = if gone { s & !LOCKED } else { s } | WOKEN;
             // Release: pairs with the Acquire of the next holder.
-            match self.state.compare_exchange_weak(s, s & !LOCKED, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => return true,
+            match self.state.compare_exchange_weak(s, new, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return gone,
                 Err(now) => s = now,
             }
         }
-        false
     }
 
     /// Takes the first one that can be claimed out of the queue, and clears the marks of a queue that is empty (M4). Null if
@@ -260,6 +263,13 @@ impl RawMutex {
                 sched::ready((*node).waiter);
             }
         }
+    }
+
+    /// As [`lock`](RawMutex::lock), after [`take_free`](RawMutex::take_free) has not done it. No checkpoint.
+    #[inline]
+    pub fn lock_contended(&self) {
+        // Without deadline and not cancelable it ends with the lock only.
+        let _ = self.lock_slow(FOREVER, false);
     }
 
     #[cold]
