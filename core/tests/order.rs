@@ -291,7 +291,7 @@ fn g23_labels_change_while_others_look() {
                 })
             })
             .collect();
-        for _ in 0..100 {
+        for _ in 0..15 {
             assert!(raw::list().contains("goroutine"));
             zokor::yield_now();
         }

@@ -103,7 +103,8 @@ fn waits_go_on() {
             while done.get() == 0 {
                 for t in targets {
                     // SAFETY: as above.
-                    assert_eq!(unsafe { libc::pthread_kill(t, libc::SIGUSR1) }, 0);
+                    let e = unsafe { libc::pthread_kill(t, libc::SIGUSR1) };
+                    assert!(e == 0 || e == libc::ESRCH, "{e}");
                 }
                 std::thread::sleep(Duration::from_micros(200));
             }
@@ -120,11 +121,13 @@ fn waits_go_on() {
         assert!(start.elapsed() >= Duration::from_millis(60), "main's wait ended early");
         sleeper.join().unwrap();
     });
+    while CAUGHT.load(Ordering::SeqCst) < 10 {
+        std::thread::yield_now(); // a loaded machine has its own time
+    }
     done.add(1);
     pelt.join().unwrap();
     on_thread.join().unwrap();
     drop(tx);
-    assert!(CAUGHT.load(Ordering::SeqCst) > 10);
 }
 
 /// Nothing but the faults that a stack overflow is recognised by has a handler of the runtime's; and the mask of the thread in
