@@ -65,6 +65,9 @@ pub fn at_once(answer: Error, _deadline: i64) -> Error {
 /// Ends a time slice; the model has none.
 pub fn checkpoint(_blocks: bool) {}
 
+/// Lets others run; the model runs whom it likes.
+pub fn yield_now() {}
+
 /// Whether spinning may help: the model gains nothing by it.
 pub fn may_spin() -> bool {
     false

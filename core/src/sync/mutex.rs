@@ -17,6 +17,9 @@
 //! millisecond switches to *starvation* mode: unlocking gives the mutex to the head of the queue, and who comes by queues at
 //! the tail. The mode ends with an owner that was the last in the queue or waited for less than a millisecond.
 //!
+//! A woken waiter has to run before it can lose, and it is queued behind whoever woke it. So a goroutine that comes by again and again
+//! without ever parking lets others run first if a waiter was woken a millisecond ago and has not come yet.
+//!
 //! # Invariants
 //!
 //! * **M1** Between setting and clearing `LOCKED` there is one holder. It is cleared by the holder alone; in starvation mode it is
@@ -40,7 +43,7 @@
 
 use super::{may_queue, may_wait, wait_way, WaitError, WaitList, Way};
 use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, SPINS};
-use crate::error::{Error, FOREVER};
+use crate::error::{Error, FOREVER, NOWAIT};
 use crate::reason::Reason;
 use crate::sched::{self, timers};
 use crate::sys::{self, RawLock};
@@ -58,11 +61,17 @@ const STARVING: u32 = 8;
 /// Waiting longer than this, and having lost, is starving (M-05).
 const PATIENCE: i64 = 1_000_000;
 
+/// Nanoseconds in the units of `woken_at`, of which differences up to half an hour count.
+fn coarse(t: i64) -> u32 {
+    (t >> 10) as u32
+}
+
 /// A mutex without data: 32 bytes, all zeros is an unlocked one. Any goroutine or thread may unlock it.
 #[repr(C)]
 pub struct RawMutex {
     state: AtomicU32,
-    spare: u32,
+    /// When the one with `WOKEN` was woken, in units of 1,024 ns; written by the holder.
+    woken_at: AtomicU32,
     lock: RawLock,
     queue: UnsafeCell<WaitList>,
 }
@@ -87,7 +96,7 @@ impl RawMutex {
         pub const fn new() -> RawMutex {
             RawMutex {
                 state: AtomicU32::new(0),
-                spare: 0,
+                woken_at: AtomicU32::new(0),
                 lock: RawLock::new(),
                 queue: UnsafeCell::new(WaitList::new()),
             }
@@ -203,6 +212,9 @@ impl RawMutex {
                 return false;
             }
             (*node).ok = hand_over; // then the waiter's wake-up carries the order
+            if !hand_over {
+                self.woken_at.store(coarse(timers::now()), Ordering::Relaxed);
+            }
             self.lock.unlock();
             let gone = hand_over || self.release_to_woken(); // M5
             sched::ready((*node).waiter);
@@ -256,6 +268,7 @@ impl RawMutex {
             let node = if busy { core::ptr::null_mut() } else { self.dequeue() };
             if !node.is_null() {
                 (*node).ok = false;
+                self.woken_at.store(coarse(timers::now()), Ordering::Relaxed);
                 self.state.fetch_or(WOKEN, Ordering::Relaxed);
             }
             self.lock.unlock();
@@ -277,6 +290,9 @@ impl RawMutex {
     fn lock_slow(&self, deadline: i64, cancelable: bool) -> Result<(), Error> {
         let mut turn = Turn { since: 0, woken: false, starving: false };
         self.spin();
+        if deadline != NOWAIT && self.has_waited_to_run() {
+            sched::yield_now();
+        }
         loop {
             if self.take(&turn) {
                 return Ok(());
@@ -308,6 +324,13 @@ impl RawMutex {
             turn.woken = true;
             turn.starving |= long;
         }
+    }
+
+    /// Whether a waiter was woken long ago and has not run yet. Relaxed, both: whoever is wrong yields once for nothing, or not this time.
+    fn has_waited_to_run(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & WOKEN != 0
+            && coarse(timers::now()).wrapping_sub(self.woken_at.load(Ordering::Relaxed)) as i32
+                > coarse(PATIENCE) as i32
     }
 
     /// Looks a few times more if the holder may be about to unlock: parking and waking cost more.
