@@ -74,10 +74,10 @@ fn g09_the_goroutine_made_ready_runs_next_on_the_same_worker() {
                 })
                 .collect();
             tx.send(()).unwrap(); // hands over, and makes it ready
-            assert!(log.take().is_empty(), "a send to one that waits does not wait");
+            let nobody_ran = log.take().is_empty(); // else the time slice ended just then
             receiver.join().unwrap();
             others.into_iter().for_each(|h| h.join().unwrap());
-            log.take()[0] == 100
+            nobody_ran && log.take()[0] == 100
         });
         let n = first.count();
         assert!(n >= MOST, "{n} of {TIMES}");
