@@ -196,7 +196,8 @@ fn submit(job: Job) -> Result<(), Errno> {
             Ok(handle) => pool.handles.push(handle),
             Err(e) => {
                 pool.threads -= 1;
-                if pool.threads == 0 {
+                // Threads that others are about to start may fail to, too: only one that has been there before counts.
+                if pool.handles.is_empty() {
                     return Err(Errno::from(&e));
                 }
             }
