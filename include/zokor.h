@@ -549,7 +549,8 @@ ZK_API void zk_ctx_cancel(zk_ctx *x, int cause);
  * whatever the cause. [any] */
 ZK_API int zk_ctx_err(const zk_ctx *x);
 
-/* A channel that is closed when x ends, borrowed. NULL: no memory. [any] */
+/* A channel that is closed when x ends, borrowed; nobody else closes it or sends on it
+ * (ZK_EPERM). NULL: no memory. [any] */
 ZK_API zk_chan *zk_ctx_done(zk_ctx *x);
 
 /* When x ends at the latest; ZK_FOREVER: no deadline. [any] */

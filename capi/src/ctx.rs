@@ -214,7 +214,7 @@ pub unsafe extern "C" fn zk_ctx_err(x: *const zk_ctx) -> c_int {
     })
 }
 
-/// A channel that is closed when x ends, borrowed. NULL: no memory. `[any]`
+/// A channel that is closed when x ends, borrowed; nobody else closes it or sends on it (ZK_EPERM). NULL: no memory. `[any]`
 ///
 /// # Safety
 /// H1.

@@ -28,6 +28,7 @@ static void c01_absurd_sizes_give_no_channel(void) {
   CHECK(zk_chan_new(1, SIZE_MAX) == NULL);
   CHECK(zk_chan_new((size_t)1 << 33, (size_t)1 << 33) == NULL);
   CHECK(zk_chan_new(8, SIZE_MAX / 8) == NULL);
+  CHECK(zk_chan_new((size_t)-4, 0) == NULL);
   CHECK(zk_chan_new(8, (size_t)-1) == NULL); /* a negative number, converted */
 }
 

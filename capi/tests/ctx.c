@@ -157,6 +157,10 @@ static void x18_done_is_one_channel_and_references_count(void) {
   zk_ctx *x = context(NULL, ZK_FOREVER);
   zk_chan *done = zk_ctx_done(x);
   CHECK(done != NULL && zk_ctx_done(x) == done);
+  EQ(zk_chan_close(done), ZK_EPERM); /* only the context's end closes it */
+  EQ(zk_chan_send(done, NULL, 0, ZK_NOWAIT), ZK_EPERM);
+  char one = 1;
+  EQ(ZK_SELECT_UNTIL(ZK_NOWAIT, ZK_SEND(done, &one)), ZK_EPERM);
   CHECK(zk_ctx_ref(x) == x);
   zk_ctx_unref(x);
   EQ(zk_ctx_err(x), 0);

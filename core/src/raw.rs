@@ -164,7 +164,7 @@ unsafe fn select_slow(cases: &[Case], deadline: Time, order: Order) -> Result<Se
     unsafe {
         for (s, c) in sel.iter_mut().zip(cases) {
             let Some(chan) = c.chan.as_ref() else { continue };
-            if c.op == Op::Send && chan.is_timer() {
+            if c.op == Op::Send && chan.is_sealed() {
                 return Err(Error::Perm);
             }
             let op = if c.op == Op::Send { SelOp::Send } else { SelOp::Recv };

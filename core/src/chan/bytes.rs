@@ -53,8 +53,10 @@ impl Default for ByteChanOpts {
 /// A channel of byte values.
 pub struct ByteChan {
     core: Core<ByteRing>,
-    /// No timer and no policy: a send needs no second look.
+    /// No timer, no policy, not sealed: a send needs no second look.
     plain: bool,
+    /// Nobody sends, and only the maker closes it.
+    sealed: bool,
     producers: AtomicUsize,
     elem_size: usize,
     drop: Option<DropFn>,
@@ -144,7 +146,12 @@ impl ByteChan {
     /// # Errors
     /// `Invalid` for a size beyond what memory can hold, `NoMemory`.
     pub fn new(o: ByteChanOpts) -> Result<Arc<ByteChan>, Error> {
-        Self::build(o, None)
+        Self::build(o, None, false)
+    }
+
+    /// A channel that says something by being closed: its maker does that through the [`header`](ByteChan::header), nobody else may.
+    pub fn signal() -> Result<Arc<ByteChan>, Error> {
+        Self::build(ByteChanOpts::default(), None, true)
     }
 
     /// The channel of a timer: its values are the due times, as `i64`.
@@ -154,10 +161,10 @@ impl ByteChan {
             unsafe { dst.cast::<i64>().write_unaligned(when) };
         }
         let o = ByteChanOpts { elem_size: 8, ..ByteChanOpts::default() };
-        Self::build(o, Some(Box::new(Source::new(when, period, emit))))
+        Self::build(o, Some(Box::new(Source::new(when, period, emit))), true)
     }
 
-    fn build(o: ByteChanOpts, source: Option<Box<Source>>) -> Result<Arc<ByteChan>, Error> {
+    fn build(o: ByteChanOpts, source: Option<Box<Source>>, sealed: bool) -> Result<Arc<ByteChan>, Error> {
         let ring = match o.overflow {
             Some(Overflow::Refuse) => ByteRing::growing(o.elem_size, (o.capacity != 0).then_some(o.capacity)),
             _ => ByteRing::new(o.elem_size, o.capacity),
@@ -167,7 +174,8 @@ impl ByteChan {
             NoRing::OutOfMemory => Error::NoMemory,
         })?;
         Ok(Arc::new(ByteChan {
-            plain: source.is_none() && o.overflow.is_none(),
+            plain: !sealed && o.overflow.is_none(),
+            sealed,
             core: Core::new(ring, source, o.overflow.map(|f| Policy::new(f, o.drop.is_some()))),
             producers: AtomicUsize::new(NEW),
             elem_size: o.elem_size,
@@ -214,9 +222,9 @@ impl ByteChan {
         self.core.header().is_closed()
     }
 
-    /// Whether its values come from a timer: then it can be neither sent to nor closed.
-    pub fn is_timer(&self) -> bool {
-        self.core.header().source().is_some()
+    /// Whether it is the runtime's, of a timer or for the end of a context: then it can be neither sent to nor closed.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
     }
 
     /// What it does with values for which there is no room, unless their senders wait.
@@ -239,7 +247,7 @@ impl ByteChan {
     /// Copies a value in.
     ///
     /// # Errors
-    /// `Closed`, `TimedOut`, `WouldBlock`, `Cancelled`, `Shutdown`; `Perm` on a timer's channel or on a helper thread. On a
+    /// `Closed`, `TimedOut`, `WouldBlock`, `Cancelled`, `Shutdown`; `Perm` on a channel of the runtime's or on a helper thread. On a
     /// channel that refuses values: `Limit` when it is full, `WouldBlock` if the send was not to wait anyway; `NoMemory`.
     ///
     /// # Safety
@@ -260,7 +268,7 @@ impl ByteChan {
     /// not come there.
     #[cold]
     unsafe fn send_by_policy(&self, elem: *const u8, deadline: i64) -> Result<(), Error> {
-        if self.is_timer() {
+        if self.is_sealed() {
             return Err(Error::Perm);
         }
         let edges = Edges::of(self);
@@ -370,12 +378,12 @@ impl ByteChan {
     /// Closes the channel.
     ///
     /// # Errors
-    /// `Closed` if it was before; `Perm` on a timer's channel; `Shutdown`.
+    /// `Closed` if it was before; `Perm` on a channel of the runtime's; `Shutdown`.
     pub fn close(&self) -> Result<(), Error> {
         if runtime::is_down() {
             return Err(Error::Shutdown);
         }
-        if self.is_timer() {
+        if self.is_sealed() {
             return Err(Error::Perm);
         }
         let _edges = Edges::of(self);
@@ -386,9 +394,9 @@ impl ByteChan {
         }
     }
 
-    /// Counts a new producer. False if the channel is closed or a timer's.
+    /// Counts a new producer. False if the channel is closed or the runtime's.
     pub fn add_producer(&self) -> bool {
-        !self.is_timer() && !self.is_closed() && self.more_producers()
+        !self.is_sealed() && !self.is_closed() && self.more_producers()
     }
 
     /// Counts one more on the strength of a producer there is, also on a closed channel. False if they are too many.

@@ -12,7 +12,7 @@ pub mod source;
 pub mod step;
 
 pub use self::core::{Error, Header, FOREVER, NOWAIT};
-pub use bytes::{ByteChan, ByteChanOpts};
+pub use bytes::ByteChan;
 
 use self::core::Core;
 use policy::{Overflow, Policy, Stayed};

@@ -306,7 +306,7 @@ impl ByteRing {
 
     fn layout(size: usize, cap: usize) -> Result<Option<Layout>, NoRing> {
         let bytes = size.checked_mul(cap).filter(|b| *b <= isize::MAX as usize / 2).ok_or(NoRing::Absurd)?;
-        if cap > isize::MAX as usize / 2 {
+        if size.max(cap) > isize::MAX as usize / 2 {
             return Err(NoRing::Absurd);
         }
         if bytes == 0 {

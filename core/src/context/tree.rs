@@ -29,7 +29,7 @@
 //! the claim. Full fences on both sides: one of them sees the other, so no cancellation is missed.
 
 use crate::cell::{fence, AtomicU8, Ordering};
-use crate::chan::{ByteChan, ByteChanOpts, Error};
+use crate::chan::{ByteChan, Error};
 use crate::goroutine::{Binding, G};
 use crate::list::Fifo;
 use crate::rank::Rank;
@@ -317,7 +317,7 @@ impl Ctx {
         if let Some(c) = &s.done {
             return Ok(c.clone());
         }
-        let c = ByteChan::new(ByteChanOpts::default())?;
+        let c = ByteChan::signal()?;
         if self.err().is_some() {
             c.header().close();
         }
