@@ -159,8 +159,8 @@ static void x18_done_is_one_channel_and_references_count(void) {
   CHECK(done != NULL && zk_ctx_done(x) == done);
   EQ(zk_chan_close(done), ZK_EPERM); /* only the context's end closes it */
   EQ(zk_chan_send(done, NULL, 0, ZK_NOWAIT), ZK_EPERM);
-  char one = 1;
-  EQ(ZK_SELECT_UNTIL(ZK_NOWAIT, ZK_SEND(done, &one)), ZK_EPERM);
+  zk_case send = { done, NULL, 0, NULL, ZK_OP_SEND, 0 };
+  EQ(zk_select(&send, 1, ZK_NOWAIT), ZK_EPERM);
   CHECK(zk_ctx_ref(x) == x);
   zk_ctx_unref(x);
   EQ(zk_ctx_err(x), 0);
