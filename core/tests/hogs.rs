@@ -10,9 +10,8 @@ use zokor::context::{self, Context};
 use zokor::sync::{Barrier, Condvar, Mutex, Semaphore};
 use zokor::{raw, Builder, WaitGroup};
 
-/// On one worker `ask` is called until main, which is pinned to the same thread, has slept.
+/// On one worker `ask` is called until main, which is pinned to the same thread, has slept. The caller is alone.
 fn main_gets_its_turn(ask: impl Fn() + Send + 'static) {
-    let _alone = alone();
     let _watch = Watchdog::start(LIMIT);
     zokor::workers(1).unwrap();
     zokor::run(|| {
@@ -31,6 +30,7 @@ fn main_gets_its_turn(ask: impl Fn() + Send + 'static) {
 
 #[test]
 fn g11_zero_timeouts_on_a_channel() {
+    let _alone = alone();
     let (tx, rx) = bounded::<()>(0);
     main_gets_its_turn(move || {
         assert!(rx.recv_timeout(Duration::ZERO).is_err() && tx.send_timeout((), Duration::ZERO).is_err());
@@ -39,6 +39,7 @@ fn g11_zero_timeouts_on_a_channel() {
 
 #[test]
 fn g11_closed_channels() {
+    let _alone = alone();
     let (tx, rx) = bounded::<()>(0);
     tx.close().unwrap();
     main_gets_its_turn(move || assert!(rx.recv().is_err()));
@@ -50,6 +51,7 @@ fn g11_closed_channels() {
 
 #[test]
 fn g11_selects_with_a_zero_timeout() {
+    let _alone = alone();
     let (_tx, rx) = bounded::<()>(0);
     let (_tx2, rx2) = bounded::<()>(0);
     main_gets_its_turn(move || {
@@ -66,6 +68,7 @@ fn g11_selects_with_a_zero_timeout() {
 
 #[test]
 fn g11_waits_of_no_length() {
+    let _alone = alone();
     let wg = WaitGroup::new();
     wg.add(1);
     main_gets_its_turn(move || assert!(!wg.wait_until(Instant::now())));
@@ -101,6 +104,7 @@ fn cv01_a_wait_of_no_length_lets_others_at_the_mutex() {
 
 #[test]
 fn g11_sleeps_of_no_length() {
+    let _alone = alone();
     main_gets_its_turn(|| zokor::sleep(Duration::ZERO));
     main_gets_its_turn(|| zokor::sleep_until(Instant::now()));
 }
