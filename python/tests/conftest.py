@@ -1,6 +1,7 @@
 """What the tests share. They wait on conditions, which `zokor.goroutines` shows, and never for a time."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 import zokor
+
+# A shell that runs the tests in the background lets them ignore SIGINT, and their children after them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PACKAGE = Path(zokor.__file__).parent.parent
 
