@@ -39,10 +39,12 @@ static void a_policy_that_makes_no_sense_gives_no_channel(void) {
   EQ(zk_chan_cap(c), 1);
   zk_chan_unref(c);
   o.policy = ZK_CHAN_UNBOUNDED;
-  o.elem_size = SIZE_MAX; /* no memory is taken before it is needed */
+  o.elem_size = SIZE_MAX;
+  CHECK(zk_chan_new_with(&o) == NULL);
+  o.elem_size = SIZE_MAX / 4; /* no memory is taken before it is needed */
   c = zk_chan_new_with(&o);
   CHECK(c != NULL);
-  EQ(zk_chan_send(c, &o, SIZE_MAX, ZK_NOWAIT), ZK_ENOMEM);
+  EQ(zk_chan_send(c, &o, SIZE_MAX / 4, ZK_NOWAIT), ZK_ENOMEM);
   EQ(zk_chan_len(c), 0);
   zk_chan_unref(c);
   o.size = offsetof(zk_chan_opts, policy); /* an older program */
