@@ -2,11 +2,11 @@
 
 mod common;
 
+use common::counting::{Counting, IN_USE};
 use common::*;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::ffi::c_void;
 use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe};
-use std::sync::atomic::{AtomicIsize, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zokor::channel::{
@@ -15,26 +15,7 @@ use zokor::channel::{
 };
 use zokor::raw::{self, ByteChan, ByteChanOpts, Op, Order, Overflow};
 
-/// Counts the bytes in use, for the rule that a queue that was long once gives memory back.
-struct Counting;
-
-static IN_USE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands over to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: by the caller.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
+/// For the rule that a queue that was long once gives memory back.
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 

@@ -7,13 +7,25 @@ use common::*;
 use std::ffi::c_void;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use zokor::channel::{after, bounded, unbounded};
+use zokor::channel::{after, bounded, unbounded, Sender};
 use zokor::context::{self, Context};
 use zokor::{raw, Builder, Config, PanicPolicy, RuntimeError};
 
 const DEADLOCK: RuntimeError = RuntimeError::Deadlock;
 
 // ---- after a deadlock ------------------------------------------------------------------------------
+
+/// Those who waited to receive were told, and do not run in a later run of the same thread.
+fn nobody_goes_on(tx: &Sender<i32>, went: &Counter) {
+    zokor::run(|| {
+        for _ in 0..100 {
+            zokor::yield_now();
+        }
+        assert!(tx.try_send(1).is_err());
+        zokor::sleep(Duration::from_millis(5));
+    });
+    assert_eq!(went.get(), 0);
+}
 
 /// Main is given up while it borrows from the caller of `try_run`: it must not go on in a later run of the same thread.
 fn given_up_main_stays_parked() {
@@ -26,14 +38,7 @@ fn given_up_main_stays_parked() {
     };
     assert_eq!(zokor::try_run(main), Err(DEADLOCK));
     drop(rx); // tells whoever waits
-    zokor::run(|| {
-        for _ in 0..100 {
-            zokor::yield_now();
-        }
-        assert!(tx.try_send(1).is_err());
-        zokor::sleep(Duration::from_millis(5));
-    });
-    assert_eq!(went.get(), 0);
+    nobody_goes_on(&tx, &went);
 }
 
 /// The goroutines of a scope borrow from beyond the main that was given up: they must not go on either.
@@ -53,15 +58,8 @@ fn given_up_scope_stays_parked() {
         });
     };
     assert_eq!(zokor::try_run(main), Err(DEADLOCK));
-    drop(rx);
-    zokor::run(|| {
-        for _ in 0..100 {
-            zokor::yield_now();
-        }
-        assert!(tx.try_send(1).is_err());
-        zokor::sleep(Duration::from_millis(5));
-    });
-    assert_eq!(went.get(), 0);
+    drop(rx); // tells whoever waits
+    nobody_goes_on(&tx, &went);
 }
 
 /// Others than main and its scopes are not given up: they go on when somebody wakes them later.

@@ -4,36 +4,17 @@
 
 mod common;
 
+use common::counting::{Counting, IN_USE};
 use common::*;
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::RefCell;
 use std::ptr::null;
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zokor::channel::{after, bounded, never, select, select_biased, Receiver, Select, Sender};
 use zokor::raw::{self, Op, Order};
 
-/// Counts the bytes in use, for the rule that a select leaves nothing behind.
-struct Counting;
-
-static IN_USE: AtomicIsize = AtomicIsize::new(0);
-
-// SAFETY: hands over to the system's allocator, which keeps the contract.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        IN_USE.fetch_add(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: by the caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, p: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size() as isize, Ordering::Relaxed);
-        // SAFETY: by the caller.
-        unsafe { System.dealloc(p, layout) }
-    }
-}
-
+/// For the rule that a select leaves nothing behind.
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 

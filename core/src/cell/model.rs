@@ -15,3 +15,11 @@ pub(crate) const SPINS: u32 = 1;
 /// As above.
 pub(crate) const LOOKS: u32 = 1;
 pub(crate) const MAX_PAUSE: u32 = 1;
+
+/// Runs a model with every interleaving of its threads that has at most `bound` preemptions, or as many as the environment says.
+#[cfg(test)]
+pub(crate) fn check(bound: usize, f: impl Fn() + Sync + Send + 'static) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound.get_or_insert(bound);
+    model.check(f);
+}

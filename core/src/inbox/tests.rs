@@ -87,9 +87,7 @@ mod model {
 
     #[test]
     fn loom_inbox_two_producers_one_consumer() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound.get_or_insert(2);
-        model.check(|| {
+        crate::cell::check(2, || {
             let b = Arc::new(Inbox::<Node>::new());
             let threads: Vec<_> = [0, 10]
                 .map(|base| {

@@ -1,6 +1,7 @@
 //! Looks at one and at several channels under the model checker.
 
 use super::*;
+use crate::cell::check;
 use crate::rank::Rank;
 use crate::sys::Mutex;
 use loom::sync::Arc;
@@ -49,16 +50,10 @@ impl Toy {
     }
 }
 
-fn check(f: impl Fn() + Send + Sync + 'static) {
-    let mut b = loom::model::Builder::new();
-    b.preemption_bound.get_or_insert(3);
-    b.check(f);
-}
-
 /// Runs `moves` beside a look at two channels of which one is ready at any time.
 fn never_none(a: usize, b: usize, moves: impl Fn(&Toy, &Toy) + Send + Sync + 'static) {
     let moves = std::sync::Arc::new(moves);
-    check(move || {
+    check(3, move || {
         let toys = Arc::new((Toy::with(a), Toy::with(b)));
         let other = {
             let (toys, moves) = (toys.clone(), moves.clone());
@@ -105,7 +100,7 @@ fn loom_mirror_a_close_is_seen_before_the_other_one_is_emptied() {
 /// Three parties: one makes the first ready, another sees that and empties the second.
 #[test]
 fn loom_mirror_what_another_thread_did_before_is_seen() {
-    check(|| {
+    check(3, || {
         let toys = Arc::new((Toy::with(0), Toy::with(1)));
         let sender = {
             let toys = toys.clone();
@@ -127,7 +122,7 @@ fn loom_mirror_what_another_thread_did_before_is_seen() {
 /// A send and a receive: the buffer is full at the one while nothing can be received from the other.
 #[test]
 fn loom_mirror_full_and_empty_are_looked_at_alike() {
-    check(|| {
+    check(3, || {
         let toys = Arc::new((Toy::with(2), Toy::with(1)));
         let other = {
             let toys = toys.clone();
@@ -146,7 +141,7 @@ fn loom_mirror_full_and_empty_are_looked_at_alike() {
 /// One channel that is closed while it still holds a value is never empty and open.
 #[test]
 fn loom_mirror_closed_with_a_value_is_never_empty() {
-    check(|| {
+    check(3, || {
         let toy = Arc::new(Toy::with(1));
         let other = {
             let toy = toy.clone();
@@ -163,7 +158,7 @@ fn loom_mirror_closed_with_a_value_is_never_empty() {
 /// What is not possible all the time is found so.
 #[test]
 fn loom_mirror_nothing_is_found_where_nothing_happens() {
-    check(|| {
+    check(3, || {
         let (a, b) = (Toy::with(0), Toy::with(2));
         assert!(none_possible(0, |_| None));
         assert!(none_possible(2, |i| if i == 0 { a.empty() } else { b.full() }));

@@ -67,9 +67,7 @@ fn resume(t: &Toy) -> bool {
 
 #[test]
 fn loom_oncpu_resumed_only_when_saved() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(3);
-    model.check(|| {
+    crate::cell::check(3, || {
         let t = toy();
         t.on_cpu.take();
         let (a, b) = (t.clone(), t.clone());
@@ -93,9 +91,7 @@ fn loom_oncpu_resumed_only_when_saved() {
 
 #[test]
 fn loom_oncpu_goes_round() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(3);
-    model.check(|| {
+    crate::cell::check(3, || {
         let t = toy();
         t.on_cpu.take();
         let a = t.clone();

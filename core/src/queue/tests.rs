@@ -148,14 +148,9 @@ mod threads {
 #[cfg(loom)]
 mod model {
     use super::*;
+    use crate::cell::check;
     use loom::sync::Arc;
     use loom::thread;
-
-    fn check(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound.get_or_insert(preemptions);
-        model.check(f);
-    }
 
     fn pop(q: &LocalQueue<Node>) -> Option<usize> {
         // SAFETY: called by the owner alone.

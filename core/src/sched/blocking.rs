@@ -255,8 +255,8 @@ fn helper() {
                 }
             }
             Ok(Order::End(reply)) => {
-                // The queue has been there from the start, and whoever gave the order waits for the answer.
-                let _ = reply.send(POOL.lock().leave());
+                let handle = POOL.lock().leave();
+                let _ = reply.send(handle); // whoever gave the order waits for the answer
                 return;
             }
             Err(_) => {

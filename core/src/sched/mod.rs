@@ -369,7 +369,8 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
                 (*g).set_state(State::Running);
                 return;
             }
-            n = let_others_run(w, g);
+            let_others_run(w, g);
+            n = null_mut();
         }
         w.prev.set(g);
         let globals = crate::cxx::save();
@@ -389,13 +390,12 @@ unsafe fn switch_away(w: &Worker, g: *mut G) {
     }
 }
 
-/// `g` is all that `w` has to run while others wait for a permit: they have theirs first. What the loop is to run: nothing yet.
+/// `g` is all that `w` has to run while others wait for a permit: they have theirs first, and the loop finds it afterwards.
 #[cold]
-unsafe fn let_others_run(w: &Worker, g: *mut G) -> *mut G {
+unsafe fn let_others_run(w: &Worker, g: *mut G) {
     w.attention.share();
     // SAFETY: the running goroutine, which was taken out of our queue (G1); on_cpu keeps others off it until it is saved (G2).
     unsafe { w.push_back(g) };
-    null_mut()
 }
 
 /// First thing after every switch to a goroutine.

@@ -1,6 +1,7 @@
 //! The claim under the model checker: who ends a wait, and what the waiter sees of it.
 
 use super::*;
+use crate::cell::check;
 use crate::list::List;
 use crate::rank::Rank;
 use loom::sync::Arc;
@@ -86,12 +87,6 @@ fn finish(t: &Toy) -> Outcome {
         unsafe { queue.remove_if_linked(node) };
     }
     outcome
-}
-
-fn check(bound: usize, f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(bound);
-    model.check(f);
 }
 
 #[test]

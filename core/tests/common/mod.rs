@@ -9,6 +9,8 @@
 
 #![allow(dead_code, missing_docs)]
 
+pub mod counting;
+
 use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};

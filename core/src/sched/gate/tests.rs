@@ -4,6 +4,7 @@
 //! leaves a worker asleep for ever, which the checker reports as a deadlock.
 
 use super::*;
+use crate::cell::check;
 use crate::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -132,12 +133,6 @@ impl Toy {
     fn stopped(&self) -> bool {
         self.gate.set.lock().stopping
     }
-}
-
-fn check(bound: usize, f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(bound);
-    model.check(f);
 }
 
 #[test]

@@ -16,9 +16,7 @@ unsafe impl Sync for Toy {}
 unsafe impl Send for Toy {}
 
 fn check(all: bool, waiters: usize) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(2);
-    model.check(move || {
+    crate::cell::check(2, move || {
         let t = Arc::new(Toy { mutex: RawMutex::new(), cond: RawCond::new(), value: UnsafeCell::new(false) });
         let others: Vec<_> = (0..waiters)
             .map(|_| {

@@ -1,6 +1,7 @@
 //! The mutex under the model checker: exclusion, no lost wake-up, and the hand-over of starvation mode.
 
 use super::*;
+use crate::cell::check;
 use crate::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -31,12 +32,6 @@ impl Toy {
         assert_eq!(self.value.with(|p| unsafe { *p }), n);
         assert_eq!(self.mutex.state.load(Ordering::Relaxed), 0, "nobody is left");
     }
-}
-
-fn check(bound: usize, f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(bound);
-    model.check(f);
 }
 
 #[test]

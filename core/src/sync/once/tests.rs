@@ -1,6 +1,7 @@
 //! The once under the model checker: one run, seen by all who are told that it is done.
 
 use super::*;
+use crate::cell::check;
 use crate::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -14,12 +15,6 @@ unsafe impl Sync for Toy {}
 // SAFETY: as above.
 unsafe impl Send for Toy {}
 
-fn check(f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(2);
-    model.check(f);
-}
-
 fn toy() -> Arc<Toy> {
     Arc::new(Toy { once: RawOnce::new(), value: UnsafeCell::new(0) })
 }
@@ -32,7 +27,7 @@ fn value(t: &Toy) -> u32 {
 
 #[test]
 fn loom_once_three_callers_one_run() {
-    check(|| {
+    check(2, || {
         let t = toy();
         let call = |t: &Toy| {
             // SAFETY: the one run.
@@ -54,7 +49,7 @@ fn loom_once_three_callers_one_run() {
 
 #[test]
 fn loom_once_abandoned_run_is_taken_over() {
-    check(|| {
+    check(2, || {
         let t = toy();
         let a = t.clone();
         let other = thread::spawn(move || {

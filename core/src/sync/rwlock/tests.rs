@@ -1,6 +1,7 @@
 //! The readers-writer lock under the model checker.
 
 use super::*;
+use crate::cell::check;
 use crate::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
@@ -35,15 +36,9 @@ impl Toy {
     }
 }
 
-fn check(f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(2);
-    model.check(f);
-}
-
 #[test]
 fn loom_rwlock_two_writers_and_a_reader() {
-    check(|| {
+    check(2, || {
         let t = toy();
         let (a, b) = (t.clone(), t.clone());
         let writers = [thread::spawn(move || a.write()), thread::spawn(move || b.write())];
@@ -58,7 +53,7 @@ fn loom_rwlock_two_writers_and_a_reader() {
 
 #[test]
 fn loom_rwlock_two_readers_and_a_writer() {
-    check(|| {
+    check(2, || {
         let t = toy();
         let (a, b) = (t.clone(), t.clone());
         let readers = [thread::spawn(move || a.read()), thread::spawn(move || b.read())];
@@ -72,7 +67,7 @@ fn loom_rwlock_two_readers_and_a_writer() {
 
 #[test]
 fn loom_rwlock_a_writer_that_gives_up_lets_readers_in() {
-    check(|| {
+    check(2, || {
         let t = toy();
         t.lock.rlock();
         let a = t.clone();

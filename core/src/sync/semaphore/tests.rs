@@ -1,18 +1,13 @@
 //! The semaphore under the model checker: no token is lost, none is made.
 
 use super::*;
+use crate::cell::check;
 use loom::sync::Arc;
 use loom::thread;
 
-fn check(f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(2);
-    model.check(f);
-}
-
 #[test]
 fn loom_semaphore_two_want_what_there_is_once() {
-    check(|| {
+    check(2, || {
         let s = Arc::new(RawSem::new(2));
         let others: Vec<_> = [1, 2]
             .into_iter()
@@ -35,7 +30,7 @@ fn loom_semaphore_two_want_what_there_is_once() {
 
 #[test]
 fn loom_semaphore_tokens_come_one_by_one() {
-    check(|| {
+    check(2, || {
         let s = Arc::new(RawSem::new(0));
         let a = s.clone();
         let taker = thread::spawn(move || a.acquire_forever(2));

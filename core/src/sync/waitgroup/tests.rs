@@ -1,6 +1,7 @@
 //! The wait group under the model checker: nobody is left waiting, and nobody uses a group that was freed (A3).
 
 use super::*;
+use crate::cell::check;
 use crate::cell::UnsafeCell as Tracked;
 use loom::sync::Arc;
 use loom::thread;
@@ -14,12 +15,6 @@ struct Toy {
 unsafe impl Sync for Toy {}
 // SAFETY: as above.
 unsafe impl Send for Toy {}
-
-fn check(f: impl Fn() + Sync + Send + 'static) {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound.get_or_insert(2);
-    model.check(f);
-}
 
 fn toy(n: i64) -> Arc<Toy> {
     let t = Arc::new(Toy { group: RawWaitGroup::new(), alive: Tracked::new(true) });
@@ -44,7 +39,7 @@ impl Toy {
 
 #[test]
 fn loom_waitgroup_two_members_one_waiter() {
-    check(|| {
+    check(2, || {
         let t = toy(2);
         let others: Vec<_> = (0..2)
             .map(|_| {
@@ -60,7 +55,7 @@ fn loom_waitgroup_two_members_one_waiter() {
 
 #[test]
 fn loom_waitgroup_whoever_finds_it_zero_comes_after_the_release() {
-    check(|| {
+    check(2, || {
         let t = toy(1);
         let (a, b) = (t.clone(), t.clone());
         let member = thread::spawn(move || a.done());
@@ -74,7 +69,7 @@ fn loom_waitgroup_whoever_finds_it_zero_comes_after_the_release() {
 
 #[test]
 fn loom_waitgroup_a_mark_that_was_left_behind() {
-    check(|| {
+    check(2, || {
         let t = toy(1);
         // Somebody waited here and gave up.
         t.group.state.fetch_or(QUEUED, Ordering::Relaxed);

@@ -92,9 +92,7 @@ mod model {
     }
 
     fn check(threads: u64, rounds: u64) {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound.get_or_insert(3);
-        model.check(move || {
+        crate::cell::check(3, move || {
             let c = Arc::new(Counter(RawLock::new(), UnsafeCell::new(0)));
             let body = |c: Arc<Counter>| move || (0..rounds).for_each(|_| add(&c));
             let handles: Vec<_> = (1..threads).map(|_| thread::spawn(body(c.clone()))).collect();

@@ -49,9 +49,7 @@ mod model {
     use loom::thread;
 
     fn check(threads: u64, rounds: u64) {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound.get_or_insert(3);
-        model.check(move || {
+        crate::cell::check(3, move || {
             let m = Arc::new(Mutex::new(Rank::Leaf, 0));
             let body = |m: Arc<Mutex<u64>>| move || (0..rounds).for_each(|_| *m.lock() += 1);
             let handles: Vec<_> = (1..threads).map(|_| thread::spawn(body(m.clone()))).collect();
