@@ -258,11 +258,11 @@ pub fn stats() -> Stats {
         timers: timers::armed() as u64,
         stack_bytes: crate::stack::stats().in_use as u64,
         goroutines: sched::live(),
+        switches: sched::table::switches(),
         ..Stats::default()
     };
     sched::table::any(|w| {
         s.created += w.stats.created.load(Ordering::Relaxed);
-        s.switches += w.stats.switches.load(Ordering::Relaxed);
         s.steals += w.stats.steals.load(Ordering::Relaxed);
         s.parks += w.stats.parks.load(Ordering::Relaxed);
         false

@@ -14,6 +14,7 @@ pub use crate::rawtime::RawTimer as Timer;
 pub use crate::runtime::{hold, init, is_down, Config, RuntimeError};
 pub use crate::sanitize::{acquire as happens_after, release as happens_before};
 pub use crate::sched::blocking::{begin as block_begin, end as block_end};
+pub use crate::sched::deadlock::stands as deadlock_stands;
 pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
 pub use crate::sched::{goid, in_helper, yield_now};
 pub use crate::select::{How, Order, Selected};

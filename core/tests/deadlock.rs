@@ -3,6 +3,8 @@
 mod common;
 
 use common::*;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zokor::channel::{after, bounded, never, select, tick};
 use zokor::{raw, Builder, RuntimeError};
@@ -221,6 +223,37 @@ fn hold_silences() {
     t.join().unwrap();
 }
 
+static PATIENT: raw::HostHooks =
+    raw::HostHooks { release: || (), interrupt: || false, pending: || false, stack_size: 0 };
+
+/// A host's main that is told of a deadlock waits on, for it knows of a thread that comes; that thread's first call may fall into any
+/// moment of the verdict. Main is told, or gets the value, but is never given up.
+fn patient_host() {
+    raw::set_host(1, &PATIENT);
+    let mut told = 0_u32;
+    for round in 0..500_u64 {
+        let (c, go_on) = (Arc::new(Bytes::new(0)), Arc::new(AtomicBool::new(false)));
+        let (c2, go_on2) = (c.clone(), go_on.clone());
+        let thread = std::thread::spawn(move || {
+            while !go_on2.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            (0..round % 512).for_each(|_| std::hint::spin_loop());
+            c2.send(round, raw::FOREVER)
+        });
+        let main = || loop {
+            go_on.store(true, Ordering::Release);
+            match c.recv(raw::FOREVER) {
+                Err(raw::Error::Deadlock) => told += 1,
+                answer => return answer,
+            }
+        };
+        assert_eq!(raw::run_class(1, main), Ok(Ok(round)), "main was given up");
+        assert_eq!(thread.join().unwrap(), Ok(()));
+    }
+    println!("told {told} times");
+}
+
 #[test]
 #[ignore = "what the children of the other tests run"]
 fn program() {
@@ -240,6 +273,7 @@ fn program() {
         ("sleeper_silences", sleeper_silences),
         ("function_silences", function_silences),
         ("hold_silences", hold_silences),
+        ("patient_host", patient_host),
     ]);
 }
 
@@ -304,6 +338,12 @@ fn d07_threads_of_the_host_count_as_alive_until_they_end() {
     let end = assert_reported("after_the_last_thread");
     assert!(end.out.contains("the thread counted as alive"), "{end:#?}");
     outcome_of("hold_silences", &[]).assert_ok();
+}
+
+/// Whoever ends main's wait has not called in before, so it does not count yet; that main is claimed says that it is there.
+#[test]
+fn d07_a_verdict_leaves_a_main_alone_that_a_thread_is_waking() {
+    outcome_of("patient_host", &[]).assert_ok();
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use super::idle;
 use super::worker::Worker;
 use super::{blocking, table, timers, INJECTOR};
-use crate::cell::{AtomicUsize, Ordering};
+use crate::cell::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::goroutine::{arena, Reason, State, G, GIVEN_UP, SCOPED};
 use crate::rank::Rank;
 use crate::sys;
@@ -32,7 +32,34 @@ pub struct Run {
 // SAFETY: `main` is used under the lock below, and only while its `run` is registered.
 unsafe impl Send for Run {}
 
+impl Run {
+    /// The end of main's wait has been claimed: whoever has claimed it is about to ready it. That may be a thread which calls in for the
+    /// first time and is not counted in [`OUTSIDE`] yet, or another verdict.
+    fn is_being_woken(&self) -> bool {
+        // SAFETY: a main goroutine that has not ended owns its header. A word that a former wait left behind is not taken for this
+        // one's: each wait begins by writing it, and a main that does not wait is not asleep.
+        !self.main.is_null() && unsafe { (*self.main).waiter.is_claimed() }
+    }
+
+    /// Claims a host's main, to tell it of the deadlock.
+    fn claim(&self) -> bool {
+        // SAFETY: as above; the claim decides who resumes it.
+        self.hosted && !self.main.is_null() && unsafe { (*self.main).waiter.try_claim(Outcome::Deadlock) }
+    }
+}
+
 static RUNS: sys::Mutex<Vec<Run>> = sys::Mutex::new(Rank::Runtime, Vec::new());
+
+/// How many switches there will have been if, after the last verdict, nobody ran but those who were told. Changed under the lock above.
+static EXPECTED: AtomicU64 = AtomicU64::new(u64::MAX);
+static STANDS: AtomicBool = AtomicBool::new(false);
+
+/// A host's main asks that was told of a deadlock: whether no other goroutine has run since the time before that it was told. What the
+/// host saw in between, of its threads say, then still holds.
+pub fn stands() -> bool {
+    // Relaxed: who is told is readied after the store, and until it waits again there is no other verdict.
+    STANDS.load(Ordering::Relaxed)
+}
 
 /// Registers a `run`.
 pub fn enter(run: Run) {
@@ -85,24 +112,30 @@ pub fn check() {
         return;
     }
     let mut runs = RUNS.lock();
-    if runs.is_empty() || !all_asleep() {
+    if runs.is_empty() || !all_asleep() || runs.iter().any(Run::is_being_woken) {
         return;
     }
-    let hosted = runs.iter().all(|r| r.hosted);
-    let (mut told, mut over) = (Vec::new(), Vec::new());
+    let (mut told, mut over, mut loud) = (Vec::new(), Vec::new(), false);
     // Under the lock: a `run` leaves the list before its worker serves another one.
     runs.retain(|r| {
-        // SAFETY: a main goroutine that has not ended owns its header; the claim decides who resumes it.
-        if r.hosted && !r.main.is_null() && unsafe { (*r.main).waiter.try_claim(Outcome::Deadlock) } {
+        if r.claim() {
             told.push(r.main);
             return true; // it goes on, and may come to a deadlock again
         }
+        if r.is_being_woken() {
+            return true; // somebody was faster
+        }
         r.worker.main_done.set_deadlocked();
         over.push(r.worker);
+        loud |= !r.hosted;
         false
     });
+    // All are asleep, so the count is exact, and whoever runs from now on is counted.
+    let switches = table::switches();
+    STANDS.store(switches == EXPECTED.load(Ordering::Relaxed), Ordering::Relaxed);
+    EXPECTED.store(switches + told.len() as u64, Ordering::Relaxed);
     drop(runs);
-    if !hosted {
+    if loud {
         crate::dump::deadlock();
     }
     for main in told {

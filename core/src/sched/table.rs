@@ -91,6 +91,16 @@ fn thread_main(w: &'static Worker, permit: bool) {
     SPARE.lock().push(w);
 }
 
+/// Switches into a goroutine so far, by all workers.
+pub fn switches() -> u64 {
+    let mut n = 0;
+    any(|w| {
+        n += w.stats.switches.load(Ordering::Relaxed);
+        false
+    });
+    n
+}
+
 /// The thread of a runner has ended. Unless goroutines are pinned to it, which nobody runs any more, the worker serves the
 /// next thread that calls `run`.
 pub fn give_runner(w: &'static Worker) {
