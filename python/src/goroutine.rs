@@ -10,7 +10,8 @@
 //! # Invariants
 //!
 //! * **R1** Every field of a `Gor`, the list and the [`Run`]s are read and written attached only; the GIL is their lock.
-//! * **R2** A `Gor` is in the list from before its goroutine can run until that goroutine takes it out.
+//! * **R2** A `Gor` is in the list from before its goroutine can run until that goroutine takes it out; main's is in the frame of
+//!   `run`, which takes it out, for main may not come to its end.
 
 use crate::consts::consts;
 use crate::ffi::{self as f, PyObject, PyThreadState};

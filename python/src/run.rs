@@ -127,12 +127,15 @@ fn start(_: *mut PyObject, args: Args<'_>) -> Res<Obj> {
     // SAFETY: attached.
     let me = unsafe { f::PyThreadState_Get() };
     gor.state.set(me);
+    gor.link();
     let result = state::park(|| {
         raw::run_class(state::PYTHON, || {
             // SAFETY: this is the main goroutine of the run that began in this park.
             unsafe { state::with_state_of_thread(me, || body(&gor, &run, main, rest, names)) }
         })
     });
+    // Here, where `gor` ends: main itself may have been given up, and then does nothing any more.
+    gor.unlink();
     *ACTIVE.0.borrow_mut() = None;
     signals.restore();
     match result {
@@ -146,7 +149,6 @@ fn body(gor: &Gor, run: &Run, func: *mut PyObject, args: &[*mut PyObject], names
     gor.id.set(raw::goid());
     run.main.set(raw::goid());
     raw::local_set(ptr::from_ref(gor).cast_mut().cast());
-    gor.link();
     // SAFETY: P1; the arguments are those `run` was called with, keyword values following the positional ones.
     let result = unsafe { Obj::own(state::vectorcall(func, args.as_ptr(), args.len(), names)) };
     if raw::is_down() {
@@ -155,7 +157,6 @@ fn body(gor: &Gor, run: &Run, func: *mut PyObject, args: &[*mut PyObject], names
     let result = result.map_err(py::fetch);
     run.drain();
     let waited = wait_for_all(run);
-    gor.unlink();
     raw::local_set(ptr::null_mut());
     waited?;
     let first = run.error.borrow_mut().take();
@@ -176,8 +177,9 @@ fn body(gor: &Gor, run: &Run, func: *mut PyObject, args: &[*mut PyObject], names
 
 /// Waits for the goroutines of a run that drains.
 fn wait_for_all(run: &Run) -> Res<()> {
+    let (mut until, mut verdict) = (raw::FOREVER, wait::Verdict::default());
     loop {
-        match state::park(|| run.live.wait(raw::FOREVER)) {
+        match state::park(|| run.live.wait(until)) {
             Ok(()) => return Ok(()),
             Err(raw::Error::Interrupted) => {
                 py::check_signals()?;
@@ -187,6 +189,8 @@ fn wait_for_all(run: &Run) -> Res<()> {
                 }
             }
             Err(raw::Error::Cancelled) => {}
+            Err(raw::Error::Deadlock) if !verdict.stands()? => until = verdict.wait_again(raw::FOREVER),
+            Err(raw::Error::TimedOut) => until = raw::FOREVER,
             Err(e) => return Err(wait::error(e, "run")),
         }
     }

@@ -15,12 +15,13 @@ use core::cell::Cell;
 #[inline]
 pub fn blocking<R>(deadline: raw::Time, mut op: impl FnMut(raw::Time) -> raw::Result<R>) -> Res<raw::Result<R>> {
     let mut until = first_look(deadline);
+    let mut verdict = Verdict::default();
     loop {
         gate()?;
         match state::park(|| op(until)) {
             Err(raw::Error::Interrupted) => py::check_signals()?,
             Err(raw::Error::Cancelled) => {}
-            Err(raw::Error::Deadlock) if somebody_may_come()? => until = deadline.min(raw::now() + LOOK_AGAIN),
+            Err(raw::Error::Deadlock) if !verdict.stands()? => until = verdict.wait_again(deadline),
             Err(raw::Error::TimedOut) if until < deadline => {
                 py::check_signals()?;
                 until = deadline;
@@ -33,6 +34,36 @@ pub fn blocking<R>(deadline: raw::Time, mut op: impl FnMut(raw::Time) -> raw::Re
 /// How long a main that nobody could wake waits before it asks again whether the threads that might are alive, and a
 /// plain main thread before it looks again for signals that came just before it slept: 50 ms.
 const LOOK_AGAIN: raw::Time = 50_000_000;
+
+/// What main, told that nobody can go on, knows of those the engine does not: threads that have not called in yet.
+///
+/// A thread may come and be gone again between the verdict and the look at the threads. So a look that finds nobody is followed by
+/// another wait, and only a second verdict counts, with no goroutine having run since the first: nobody has started a
+/// thread since that look, and what the last one left behind the second wait has found.
+#[derive(Default)]
+pub struct Verdict {
+    alone: bool,
+}
+
+impl Verdict {
+    /// Main was told: whether it is so.
+    pub fn stands(&mut self) -> Res<bool> {
+        if self.alone && raw::deadlock_stands() {
+            return Ok(true);
+        }
+        self.alone = !somebody_may_come()?;
+        Ok(false)
+    }
+
+    /// How long to wait if it is not, or not yet.
+    pub fn wait_again(&self, deadline: raw::Time) -> raw::Time {
+        if self.alone {
+            deadline
+        } else {
+            deadline.min(raw::now() + LOOK_AGAIN)
+        }
+    }
+}
 
 /// The deadline of the first wait. `signals` sees to it that `run` sleeps through no signal; outside of it the main
 /// thread looks once more after a moment, and from then on a signal ends its sleep.

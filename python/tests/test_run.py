@@ -355,6 +355,88 @@ def test_no_deadlock_while_a_thread_may_come() -> None:
         t.join()
 
 
+def test_no_deadlock_while_threads_come_at_the_moment_of_the_verdict() -> None:
+    """Each is new to the runtime and sends while main's thread, going to sleep, looks whether anybody could come."""
+
+    def one() -> None:
+        c = zokor.Chan[int]()
+        go_on = threading.Event()
+
+        def thread() -> None:
+            go_on.wait()
+            c.send(1)
+
+        t = threading.Thread(target=thread)
+        t.start()
+
+        def main() -> int:
+            zokor.go(go_on.set)
+            return c.recv()
+
+        assert zokor.run(main) == 1
+        t.join()
+
+    for _ in range(300):
+        one()
+
+
+def test_no_deadlock_because_of_a_thread_that_came_and_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sends between the verdict and main's look at the threads, and has ended by then."""
+    c = zokor.Chan[int](1)
+    came: list[threading.Thread] = []
+    threads = threading.enumerate
+
+    def look() -> list[threading.Thread]:
+        if not came:
+            came.append(threading.Thread(target=c.send, args=(1,)))
+            came[0].start()
+            came[0].join()
+        return threads()
+
+    monkeypatch.setattr(threading, "enumerate", look)
+    assert zokor.run(c.recv) == 1
+    assert came
+
+
+def test_no_deadlock_because_of_a_thread_that_was_started_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first thread wakes a goroutine, which starts a second one; that one has ended when main looks again."""
+    c, wake = zokor.Chan[int](1), zokor.Chan[int]()
+    threads = threading.enumerate
+    second: list[threading.Thread] = []
+    looks = 0
+
+    def look() -> list[threading.Thread]:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            first = threading.Thread(target=wake.send, args=(1,))
+            first.start()
+            first.join()
+        elif looks == 2:
+            go_on.set()
+            second[0].join()
+        return threads()
+
+    go_on = threading.Event()
+
+    def sends() -> None:
+        go_on.wait()
+        c.send(1)
+
+    def starts() -> None:
+        wake.recv()
+        second.append(threading.Thread(target=sends))
+        second[0].start()
+
+    def main() -> int:
+        zokor.go(starts)
+        return c.recv()
+
+    monkeypatch.setattr(threading, "enumerate", look)
+    assert zokor.run(main) == 1
+    assert looks == 2
+
+
 def test_deadlock_is_reported_once_the_last_thread_has_ended() -> None:
     ended = threading.Event()
     t = threading.Thread(target=ended.wait)
