@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     /// Making or changing a readiness queue: `ENOMEM`.
     #[allow(dead_code)] // the poller comes with the sockets
     Epoll,
-    /// Sleeping on a futex: returns at once as after a signal.
+    /// Sleeping on a futex: returns at once as after a signal, which does not hide that the deadline has passed.
     Futex,
     /// Registering for the process-wide barrier: the kernel has none.
     Membarrier,

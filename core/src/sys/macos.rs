@@ -22,10 +22,11 @@ extern "C" {
 }
 
 /// Sleeps while `*word == expected`, until a [`futex_wake`] on the same word, a signal, or `deadline`
-/// (monotonic nanoseconds; `i64::MAX`: none). May also return [`Wait::Woken`] for no reason.
+/// (monotonic nanoseconds; `i64::MAX`: none). May also return [`Wait::Woken`] for no reason. A deadline that has passed is told
+/// however many signals come.
 #[inline(never)]
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: i64) -> Wait {
-    if faults::hit(Kind::Futex) {
+    if faults::hit(Kind::Futex) && deadline > super::now() {
         return Wait::Interrupted;
     }
     let timeout = match deadline {

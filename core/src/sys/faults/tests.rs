@@ -74,6 +74,23 @@ fn every_wrapper_asks() {
 }
 
 #[test]
+#[ignore = "the child process of a_deadline_is_told_among_signals"]
+fn child_interrupted() {
+    sys::init();
+    let word = AtomicU32::new(0);
+    assert_eq!(sys::futex_wait(&word, 0, i64::MAX), Wait::Interrupted);
+    let until = sys::now() + 1_000_000;
+    while sys::futex_wait(&word, 0, until) == Wait::Interrupted {}
+    assert!(sys::now() >= until);
+    assert_eq!(sys::futex_wait(&word, 0, until), Wait::TimedOut);
+}
+
+#[test]
+fn a_deadline_is_told_among_signals() {
+    passes("child_interrupted", "futex:1+");
+}
+
+#[test]
 fn locks_work_without_the_kernels_barrier() {
     for test in ["lock::tests::threads::excludes_and_wakes", "unix::tests::heavy_fence_works_before_and_after_init"] {
         let output = Command::new(std::env::current_exe().unwrap())
