@@ -22,9 +22,7 @@
 
 use crate::cell::Ordering;
 use crate::errno::Errno;
-use crate::goroutine::{
-    arena, Binding, Reason, State, BOUND, CANCELABLE, EXCLUSIVE, G, INLINE_WORDS, NO_UNWIND, PINNED,
-};
+use crate::goroutine::{arena, Binding, Reason, State, BOUND, EXCLUSIVE, G, INLINE_WORDS, NO_UNWIND, PINNED};
 use crate::panic::{self, Payload};
 use crate::sched::worker::Worker;
 use crate::sched::{self, worker};
@@ -75,8 +73,10 @@ pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
         }
         (*g).id.store(w.map_or_else(|| sched::take_ids(1), Worker::next_id), Ordering::Relaxed);
         (*g).parent.store(sched::goid(), Ordering::Relaxed);
-        (*g).reset_flags(a.flags | if a.class == 0 { 0 } else { CANCELABLE });
-        (*g).class.set(a.class);
+        (*g).reset_flags(a.flags);
+        if a.class != 0 {
+            sched::host::join(&*g, a.class);
+        }
         (*g).join.store(RUNNING, Ordering::Relaxed);
         (*g).local.set(core::ptr::null_mut());
         (*g).site.set(a.site);
@@ -88,6 +88,9 @@ pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
         if let Err(e) = runtime::count_start() {
             (*g).drop_ext();
             free_stack(g);
+            if a.class != 0 {
+                sched::host::leave(&*g);
+            }
             give_back(g);
             return Err(e);
         }
@@ -254,7 +257,6 @@ unsafe fn respawn_dropper(w: &Worker, g: *mut G) {
         (*g).join.store(DETACHED, Ordering::Relaxed);
         (*g).id.store(w.next_id(), Ordering::Relaxed);
         (*g).reset_flags(PINNED);
-        (*g).class.set(0);
         runtime::count_again();
         sched::spawn(g);
     }

@@ -59,7 +59,7 @@ impl SiteCell {
     }
 }
 
-/// The goroutine's host class, 0 for none; the same rule. A reader that acts on it claims the goroutine's wait first.
+/// The goroutine's host class, 0 for none and in a free header; the same rule. A reader that acts on it holds the lock of `sched/host.rs`.
 pub struct ClassCell(AtomicU8);
 
 impl ClassCell {

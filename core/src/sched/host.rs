@@ -2,11 +2,24 @@
 //!
 //! *Where it sits*: layer 3. A face registers hooks for its class; the worker calls `release` before it sleeps or
 //! runs a goroutine of another class, so that the interpreter's lock is kept over switches within the class and
-//! never while nothing of the class runs.
+//! never while nothing of the class runs. A face also ends the waits of its goroutines from outside, all of a class or one by its
+//! number.
+//!
+//! # State
+//!
+//! A goroutine's class, in its header, and the lock `MEMBERS`.
+//!
+//! # Invariants
+//!
+//! * **M1** A goroutine joins its class and leaves it under `MEMBERS`, and a header that is in no class, or free, has class 0. So whoever
+//!   finds a class in a header under the lock has that goroutine before them until they release it: they claim its wait or none, never that
+//!   of another one that has got the header meanwhile.
 
 use super::worker::Worker;
 use crate::cell::{AtomicPtr, AtomicUsize, Ordering};
-use crate::goroutine::{arena, State, CANCELABLE, G};
+use crate::goroutine::{arena, CANCELABLE, G, GIVEN_UP};
+use crate::rank::Rank;
+use crate::sys;
 use crate::wait::Outcome;
 use core::ptr::null_mut;
 
@@ -25,6 +38,8 @@ pub struct HostHooks {
 const CLASSES: usize = 4;
 static HOOKS: [AtomicPtr<HostHooks>; CLASSES] = [const { AtomicPtr::new(null_mut()) }; CLASSES];
 static ANY: AtomicUsize = AtomicUsize::new(0);
+/// M1. A lock per goroutine of a host at its start and its end; others never see it.
+static MEMBERS: sys::Mutex<()> = sys::Mutex::new(Rank::Leaf, ());
 
 /// Registers the hooks of a class (1 to 3).
 pub fn set(class: u8, hooks: &'static HostHooks) {
@@ -95,22 +110,36 @@ pub fn interrupted(w: &'static Worker) {
     }
 }
 
-/// Ends the waits of all parked goroutines of a class with `Cancelled`. Those that are not parked notice nothing.
-/// Returns how many were parked.
+/// Ends the waits of all goroutines of a class with `Cancelled`. Those that do not wait notice nothing.
+/// Returns how many waited.
 pub fn cancel_class(class: u8) -> usize {
     end_waits(Outcome::Cancelled, |g| g.class.get() == class)
 }
 
-/// Ends the wait of one goroutine with `Interrupted`. False if it does not wait.
+/// Ends the wait of one goroutine of a host with `Interrupted`. False if it does not wait.
 pub fn interrupt(id: u64) -> bool {
     end_waits(Outcome::Interrupted, |g| g.id.load(Ordering::Relaxed) == id) > 0
 }
 
+/// The goroutine of a fresh header, which has its number, joins a class.
+pub fn join(g: &G, class: u8) {
+    let _members = MEMBERS.lock();
+    g.set_flags(CANCELABLE);
+    g.class.set(class);
+}
+
+/// A goroutine of a class has ended, or never began: its header goes to others.
+pub fn leave(g: &G) {
+    let _members = MEMBERS.lock();
+    g.class.set(0);
+}
+
 fn end_waits(outcome: Outcome, which: impl Fn(&G) -> bool) -> usize {
     let Some(_look) = crate::runtime::look() else { return 0 };
+    let is_meant = |g: &G| !matches!(g.class.get(), 0 | GIVEN_UP) && which(g);
     let mut n = 0;
     arena::for_each(|g| {
-        if g.state() == State::Waiting && g.has(CANCELABLE) && which(g) && g.waiter.try_claim(outcome) {
+        if is_meant(g) && claim_member(g, outcome, is_meant) {
             n += 1;
             // SAFETY: claimed by us just now.
             unsafe { super::ready_goroutine((&raw const *g).cast_mut()) };
@@ -119,3 +148,12 @@ fn end_waits(outcome: Outcome, which: impl Fn(&G) -> bool) -> usize {
     });
     n
 }
+
+/// Claims the wait of `g` if the goroutine that has this header is meant (M1), and waits.
+fn claim_member(g: &G, outcome: Outcome, is_meant: impl Fn(&G) -> bool) -> bool {
+    let _members = MEMBERS.lock();
+    is_meant(g) && g.waiter.try_claim(outcome)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests;

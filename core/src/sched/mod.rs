@@ -27,7 +27,7 @@ pub mod worker;
 use crate::arch;
 use crate::cell::{AtomicU64, Ordering};
 use crate::error::{Error, NOWAIT};
-use crate::goroutine::{Reason, State, EXCLUSIVE, G};
+use crate::goroutine::{Reason, State, CANCELABLE, EXCLUSIVE, G};
 use crate::inject::Injector;
 pub use waiting::{bound_end, is_cancelable, me, node_of, sleep_to, wait};
 
@@ -447,8 +447,8 @@ pub unsafe fn end(g: *mut G) -> ! {
         }
         crate::sanitize::goroutine_ends(g);
         w.give_stack(g);
-        if (*g).has(EXCLUSIVE) {
-            exclusive::ended(w);
+        if (*g).has(EXCLUSIVE | CANCELABLE) {
+            end_special(w, &*g);
         }
         if w.main_goroutine.get() == g {
             deadlock::main_ended(w);
@@ -473,6 +473,17 @@ pub unsafe fn end(g: *mut G) -> ! {
         w.current.set(null_mut());
         crate::sanitize::before_switch(g, null_mut());
         arch::jump(w.thread_ctx.get())
+    }
+}
+
+/// The end of a goroutine with a thread to itself, or of a host's.
+#[cold]
+fn end_special(w: &Worker, g: &G) {
+    if g.has(EXCLUSIVE) {
+        exclusive::ended(w);
+    }
+    if g.class.get() != 0 {
+        host::leave(g);
     }
 }
 
