@@ -1,6 +1,6 @@
 //! Lock ranks: the one table of the order in which locks are taken.
 //!
-//! **Where it sits.** Called by `sys::Mutex` and `sys::RawLock` at every acquire and release;
+//! **Where it sits.** Called by `sys::Mutex`, `sys::RawLock` and `sys::BiasedLock` at every acquire and release;
 //! calls nothing. In debug builds each thread keeps the list of the ranks it holds and the process
 //! aborts at the first acquire that breaks the order; release builds compile all of it to nothing.
 //!
@@ -10,7 +10,7 @@
 //!   ranks of a thread therefore grow strictly, no cycle of waiting threads can form, and no
 //!   deadlock of our own locks exists.
 //! - **R2** Locks of one rank may be held together only if the rank is [`Rank::ordered`], and then
-//!   they are taken in ascending address order (`RawLock::lock_many`). Select needs this.
+//!   they are taken in ascending address order. Select needs this.
 //! - **R3** A `try_lock` cannot block and so may break R1, but what it took counts as held.
 //! - **R4** No lock is held across a context switch: the list is empty whenever a goroutine is
 //!   switched away, and it can be kept per thread although goroutines move between threads.

@@ -25,7 +25,6 @@ use crate::goroutine::Reason;
 use crate::mirror::none_possible;
 use crate::rng::Rng;
 use crate::sched::{self, timers, worker};
-use crate::sys::RawLock;
 use crate::wait::{Node, Outcome, Waiter};
 use std::cell::RefCell;
 
@@ -304,9 +303,9 @@ unsafe fn try_singly(cases: &[SelCase], perm: &[u32], deadline: i64) -> Option<S
         let c = &cases[i as usize];
         // SAFETY: the channel is alive; its lock is held for the try.
         unsafe {
-            (*c.chan).lock().lock();
+            (*c.chan).lock();
             let found = try_case(c);
-            (*c.chan).lock().unlock();
+            (*c.chan).unlock();
             if let Found::Ready(woken, how) = found {
                 finish(woken, deadline);
                 return Some(Selected { index: i as usize, how });
@@ -357,14 +356,16 @@ impl Locks {
     }
 
     unsafe fn lock(&self) {
-        // SAFETY: the channels are alive; ascending addresses, each once.
-        RawLock::lock_many(self.all().iter().map(|h| unsafe { (**h).lock() }));
+        for h in self.all() {
+            // SAFETY: the channels are alive; ascending addresses, each once.
+            unsafe { (**h).lock() };
+        }
     }
 
     unsafe fn unlock(&self) {
         for h in self.all().iter().rev() {
             // SAFETY: locked by `lock`.
-            unsafe { (**h).lock().unlock() };
+            unsafe { (**h).unlock() };
         }
     }
 }
@@ -392,9 +393,9 @@ unsafe fn wait(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i64) ->
             let node = base.add(k);
             if node != winner {
                 let c = &cases[i as usize];
-                (*c.chan).lock().lock();
+                (*c.chan).lock();
                 (*c.chan).dequeue(node, c.op.sends());
-                (*c.chan).lock().unlock();
+                (*c.chan).unlock();
             }
         }
         let result = if winner.is_null() {

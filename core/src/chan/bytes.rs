@@ -419,14 +419,14 @@ impl ByteChan {
     /// Shows each buffered value, oldest first, under the channel's lock: `f` must not call back.
     pub fn each_buffered(&self, f: &mut dyn FnMut(*const u8)) {
         let h = self.core.header();
-        h.lock().lock();
+        h.lock();
         // SAFETY: the lock is held.
         unsafe {
             let ring = self.core.ring();
             for i in 0..ring.len() {
                 f(ring.peek(i));
             }
-            h.lock().unlock();
+            h.unlock();
         }
     }
 }

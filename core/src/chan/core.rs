@@ -34,8 +34,9 @@ use super::source::Source;
 use crate::goroutine::Reason;
 use crate::list::List;
 use crate::mirror::Mirror;
+use crate::sched::worker::{self, Worker};
 use crate::sched::{self, timers};
-use crate::sys::RawLock;
+use crate::sys::BiasedLock;
 use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
 
@@ -44,7 +45,7 @@ pub use crate::error::{Error, FOREVER, NOWAIT};
 
 /// The part of a channel that does not depend on the type of its values.
 pub struct Header {
-    lock: RawLock,
+    lock: BiasedLock,
     mirror: Mirror,
     /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit; `POLICY` if there is one.
     slots: usize,
@@ -79,7 +80,8 @@ unsafe impl<R: Ring + Send> Send for Core<R> {}
 impl Header {
     fn new(vtable: &'static VTable, slots: usize, source: Option<Box<Source>>) -> Header {
         Header {
-            lock: RawLock::new(),
+            // A timer that fires tries the lock.
+            lock: if source.is_some() { BiasedLock::unbiased() } else { BiasedLock::new() },
             mirror: Mirror::new(),
             slots,
             recvq: UnsafeCell::new(List::new()),
@@ -89,10 +91,33 @@ impl Header {
         }
     }
 
-    /// The channel's lock. Rank `Chan`; select takes several in address order.
+    /// Takes the channel's lock. Rank `Chan`; select takes several in address order.
     #[inline(always)]
-    pub(crate) fn lock(&self) -> &RawLock {
-        &self.lock
+    pub(crate) fn lock(&self) {
+        self.lock_of(worker::current());
+    }
+
+    /// The same for who has asked for the worker already. Its address is a word that no other thread has; who is none has 0.
+    #[inline(always)]
+    pub(crate) fn lock_of(&self, w: Option<&'static Worker>) {
+        self.lock.lock(w.map_or(0, |w| &raw const *w as usize));
+    }
+
+    /// The same if it is free at once; says whether it did.
+    #[inline(always)]
+    pub(crate) fn try_lock(&self) -> bool {
+        debug_assert!(self.source.is_some());
+        self.lock.try_lock()
+    }
+
+    /// Gives the lock back.
+    ///
+    /// # Safety
+    /// The calling thread holds it.
+    #[inline(always)]
+    pub(crate) unsafe fn unlock(&self) {
+        // SAFETY: by the caller.
+        unsafe { self.lock.unlock() };
     }
 
     /// The operations of its type.
@@ -109,10 +134,10 @@ impl Header {
 
     /// Lets `f` at the timer that feeds it, under the lock. False if there is none.
     pub fn with_source(&self, f: impl FnOnce(&Source, &Header) -> bool) -> bool {
-        self.lock.lock();
+        self.lock();
         let r = self.source().is_some_and(|s| f(s, self));
         // SAFETY: we hold it.
-        unsafe { self.lock.unlock() };
+        unsafe { self.unlock() };
         r
     }
 
@@ -250,10 +275,10 @@ impl Header {
 
     /// Closes the channel: every waiter of either side is told. False if it was closed before.
     pub fn close(&self) -> bool {
-        self.lock.lock();
+        self.lock();
         if self.is_closed() {
             // SAFETY: we hold it.
-            unsafe { self.lock.unlock() };
+            unsafe { self.unlock() };
             return false;
         }
         self.mirror.close();
@@ -273,7 +298,7 @@ impl Header {
             if let Some(s) = self.source() {
                 s.disarm();
             }
-            self.lock.unlock();
+            self.unlock();
             while !told.is_empty() {
                 let n = told.pop_front();
                 sched::ready((*n).waiter);
@@ -452,24 +477,25 @@ impl<R: Ring> Core<R> {
         }
         // SAFETY: the lock is held between lock and unlock.
         unsafe {
-            h.lock.lock();
+            let w = worker::current();
+            h.lock_of(w);
             match self.try_send_locked(src) {
                 Step::Done(woken) => {
-                    sched::announce();
-                    h.lock.unlock();
+                    sched::announce_of(w);
+                    h.unlock();
                     if !woken.is_null() {
                         sched::ready(woken);
                     }
-                    sched::checkpoint(deadline != NOWAIT);
+                    sched::checkpoint_of(w, deadline != NOWAIT);
                     Ok(())
                 }
                 Step::Closed => {
-                    h.lock.unlock();
+                    h.unlock();
                     Err(sched::at_once(Error::Closed, deadline).into())
                 }
                 Step::Wait if h.has_policy() => self.send_by_policy(src, deadline),
                 Step::Wait if deadline == NOWAIT => {
-                    h.lock.unlock();
+                    h.unlock();
                     Ok(self.not_now()?)
                 }
                 Step::Wait => Ok(self.wait_locked(src, deadline, true)?),
@@ -492,25 +518,26 @@ impl<R: Ring> Core<R> {
         }
         // SAFETY: the lock is held between lock and unlock.
         unsafe {
-            h.lock.lock();
+            let w = worker::current();
+            h.lock_of(w);
             match self.try_recv_locked(dst) {
                 Step::Done(woken) => {
-                    sched::announce();
-                    h.lock.unlock();
+                    sched::announce_of(w);
+                    h.unlock();
                     if !woken.is_null() && h.len() > 1 {
                         sched::ready_soon(woken); // there is more to receive: a thread need not be woken for a single slot
                     } else if !woken.is_null() {
                         sched::ready(woken);
                     }
-                    sched::checkpoint(deadline != NOWAIT);
+                    sched::checkpoint_of(w, deadline != NOWAIT);
                     Ok(())
                 }
                 Step::Closed => {
-                    h.lock.unlock();
+                    h.unlock();
                     Err(sched::at_once(Error::Closed, deadline))
                 }
                 Step::Wait if deadline == NOWAIT => {
-                    h.lock.unlock();
+                    h.unlock();
                     self.not_now()
                 }
                 Step::Wait => self.wait_locked(dst, deadline, false),
@@ -535,7 +562,7 @@ impl<R: Ring> Core<R> {
             let node = sched::node_of(wt);
             let multi = deadline != FOREVER || sched::is_cancelable(wt);
             if multi && deadline != FOREVER && deadline <= timers::now() {
-                h.lock.unlock();
+                h.unlock();
                 return Err(sched::at_once(Error::TimedOut, deadline));
             }
             if multi {
@@ -545,15 +572,15 @@ impl<R: Ring> Core<R> {
             }
             (*node).set(wt, elem, 0, multi);
             h.enqueue(node, sends);
-            h.lock.unlock();
+            h.unlock();
             let reason = if sends { Reason::ChanSend } else { Reason::ChanRecv };
             match sched::wait(wt, reason, deadline) {
                 Outcome::Peer if (*node).ok => Ok(()),
                 Outcome::Peer => Err(Error::Closed),
                 other => {
-                    h.lock.lock();
+                    h.lock();
                     h.dequeue(node, sends);
-                    h.lock.unlock();
+                    h.unlock();
                     Err(other.into())
                 }
             }

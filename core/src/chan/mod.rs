@@ -100,12 +100,12 @@ impl<T> Chan<T> {
     /// Drops all buffered values, outside the lock.
     pub fn discard(&self) {
         let h = self.core.header();
-        h.lock().lock();
+        h.lock();
         // SAFETY: the lock is held; the values taken out are ours.
         let rest = unsafe {
             let rest = self.core.ring().take_all();
             self.core.emptied();
-            h.lock().unlock();
+            h.unlock();
             rest
         };
         drop(rest);

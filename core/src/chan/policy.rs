@@ -171,7 +171,7 @@ impl<R: Ring> Core<R> {
             policy.note();
         }
         // SAFETY: by the caller.
-        unsafe { self.header().lock().unlock() };
+        unsafe { self.header().unlock() };
         // A send that fails is a call like others: who repeats it gives way (G-11).
         sched::checkpoint(deadline != NOWAIT);
         match ruling {

@@ -165,7 +165,7 @@ unsafe fn fire(node: *mut TimerNode, _: i64, due: &mut Due) {
     unsafe {
         let s = &*node.cast::<u8>().sub(offset_of!(Source, node)).cast::<Source>();
         let h = &*s.header.get();
-        if !h.lock().try_lock() {
+        if !h.try_lock() {
             due.again.push(node);
             return;
         }
@@ -181,6 +181,6 @@ unsafe fn fire(node: *mut TimerNode, _: i64, due: &mut Due) {
             s.in_heap.set(true);
             due.rearm.push((node, grain(s.when.get())));
         }
-        h.lock().unlock();
+        h.unlock();
     }
 }

@@ -312,7 +312,13 @@ pub fn yield_now() {
 /// reported to those who go on with its work and then wait for more of it (rule D-07).
 #[inline(always)]
 pub fn announce() {
-    if worker::current().is_none() {
+    announce_of(worker::current());
+}
+
+/// The same for who has asked for the worker and not been switched since.
+#[inline(always)]
+pub fn announce_of(w: Option<&Worker>) {
+    if w.is_none() {
         crate::runtime::foreign_thread();
     }
 }
@@ -321,7 +327,13 @@ pub fn announce() {
 /// block (`blocks`), where its host expects to find another one's state on return.
 #[inline(always)]
 pub fn checkpoint(blocks: bool) {
-    match worker::current() {
+    checkpoint_of(worker::current(), blocks);
+}
+
+/// The same for who has asked for the worker and not been switched since.
+#[inline(always)]
+pub fn checkpoint_of(w: Option<&Worker>, blocks: bool) {
+    match w {
         Some(w) if w.attention.any() => checkpoint_slow(w, blocks),
         Some(_) => {}
         None => crate::runtime::foreign_thread(),

@@ -1,6 +1,6 @@
 //! An asymmetric barrier: free for the side that runs often, expensive for the rare one.
 //!
-//! **Where it sits.** Called by `RawLock` and by the run queue's owner-biased lock; calls the
+//! **Where it sits.** Called by `RawLock`, by `BiasedLock` and by the run queue's owner-biased lock; calls the
 //! platform's process-wide barrier (`membarrier` on Linux).
 //!
 //! Two threads that each write one variable and then read the other's (Dekker's pattern) need a full
@@ -21,7 +21,7 @@
 //!
 //! # Invariants
 //!
-//! - **F1** A light fence leaves the full barrier out only if it read `ASYMMETRIC`, or in `sleepers.rs` what follows from it.
+//! - **F1** A light fence leaves the full barrier out only if it read `ASYMMETRIC`, or in `sleepers.rs` or `bias.rs` what follows from it.
 //! - **F2** A heavy fence never runs while the mode is `UNKNOWN`: it decides it first. So a heavy
 //!   fence that does without the kernel read `SYMMETRIC`, and since the mode changes only once, no
 //!   light fence ever read `ASYMMETRIC`. A light fence that read `UNKNOWN` is a full barrier, which
@@ -78,6 +78,23 @@ pub(crate) fn light_fence() {
 pub(super) fn lightest_fence() {
     // SeqCst: as in `light_fence`.
     compiler_fence(Ordering::SeqCst);
+}
+
+/// Whether [`known_light_fence`] is one.
+pub(super) fn light_fences_known() -> bool {
+    !ALLOWED || MODE.load(Ordering::Relaxed) == ASYMMETRIC
+}
+
+/// A light fence for who has seen [`light_fences_known`], or has it from somebody who has.
+#[inline(always)]
+pub(super) fn known_light_fence() {
+    if ALLOWED {
+        // SeqCst: as in `light_fence`.
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        // SeqCst: as in `light_fence`.
+        fence(Ordering::SeqCst);
+    }
 }
 
 /// The barrier of the rare side. Costs about a microsecond where the light one is free.

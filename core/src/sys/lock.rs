@@ -1,4 +1,4 @@
-//! The lock inside every channel: eight bytes, one atomic read-modify-write per lock and unlock pair.
+//! The lock inside channels and sync objects: eight bytes, one atomic read-modify-write per lock and unlock pair.
 //!
 //! **Where it sits.** Called by channels, select and sync objects; calls the futex and the asymmetric
 //! fence. It protects critical sections of a few instructions, so whoever meets it locked looks a
@@ -91,7 +91,7 @@ impl RawLock {
     }
 
     /// Takes the lock; waits for it if need be. The caller holds no other lock of rank `Chan`, unless
-    /// it lies at a lower address (see [`lock_many`](RawLock::lock_many)).
+    /// it lies at a lower address.
     #[inline(always)]
     pub(crate) fn lock(&self) {
         rank::acquire(Rank::Chan, self.addr());
@@ -108,16 +108,6 @@ impl RawLock {
             rank::acquire_try(Rank::Chan, self.addr());
         }
         got
-    }
-
-    /// Takes several locks. They come in ascending order of address, each once; in debug builds
-    /// anything else aborts. The only way to hold more than one, and the reason why two threads
-    /// that do it cannot wait for each other in a circle.
-    #[inline]
-    pub(crate) fn lock_many<'a>(locks: impl IntoIterator<Item = &'a RawLock>) {
-        for lock in locks {
-            lock.lock();
-        }
     }
 
     /// Gives the lock back. It may be gone before this returns (K4).
@@ -160,10 +150,10 @@ impl RawLock {
     }
 }
 
-/// U2 and U3 for the lock that is, or was, at `addr`, where they are not as short as usual.
+/// U2 and U3 for the lock, or another word to sleep at, that is or was at `addr`, where they are not as short as usual.
 #[cold]
 #[inline(never)]
-fn wake(addr: usize) {
+pub(super) fn wake(addr: usize) {
     const { assert!(core::mem::offset_of!(RawLock, state) == 0) };
     light_fence();
     if sleepers::any_at(addr) {

@@ -6,7 +6,8 @@
 //! | file | what |
 //! |---|---|
 //! | `mutex.rs` | [`Mutex`]: data behind a lock with a rank |
-//! | `lock.rs` | [`RawLock`]: the eight-byte lock in every channel |
+//! | `lock.rs` | [`RawLock`]: the eight-byte lock in channels and sync objects |
+//! | `bias.rs` | [`BiasedLock`]: the lock in every channel, nearly free for a thread that has it to itself |
 //! | `sleepers.rs` | who sleeps at a `RawLock`, counted outside of it |
 //! | `fence.rs` | [`light_fence`] and [`heavy_fence`]: the two sides of an asymmetric barrier |
 //! | `unix.rs` | what POSIX systems share: clock, mappings, threads, writing to a descriptor |
@@ -17,6 +18,7 @@
 //! | `faults.rs` | test builds: make the n-th call into the system fail |
 //! | `model.rs` | the futex under the model checker |
 
+mod bias;
 pub(crate) mod faults;
 mod fence;
 mod lock;
@@ -44,6 +46,7 @@ mod unix;
 #[path = "model.rs"]
 mod os;
 
+pub(crate) use bias::BiasedLock;
 pub(crate) use fence::{heavy_fence, light_fence};
 pub(crate) use lock::RawLock;
 pub(crate) use mutex::{Mutex, MutexGuard};

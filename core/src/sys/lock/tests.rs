@@ -56,18 +56,6 @@ mod threads {
         // SAFETY: the threads that wrote it are joined.
         unsafe { *p }
     }
-
-    #[test]
-    fn many_in_address_order() {
-        let locks = [RawLock::new(), RawLock::new(), RawLock::new()];
-        RawLock::lock_many(&locks);
-        assert!(locks.iter().all(|l| !l.try_lock()));
-        // SAFETY: locked above; any order will do.
-        locks.iter().for_each(|l| unsafe { l.unlock() });
-        assert!(locks[1].try_lock());
-        // SAFETY: locked above.
-        unsafe { locks[1].unlock() };
-    }
 }
 
 #[cfg(loom)]

@@ -1,0 +1,226 @@
+//! The channel lock: exclusion, owners that come and go, wake-ups; on threads and in a model.
+
+use super::{BiasedLock, Ordering, BY_LOCK, GRANTS, NOBODY};
+use crate::cell::UnsafeCell;
+
+struct Counter(BiasedLock, UnsafeCell<u64>);
+// SAFETY: the number is reached under the lock alone.
+unsafe impl Sync for Counter {}
+// SAFETY: as above.
+unsafe impl Send for Counter {}
+
+impl Counter {
+    fn new() -> Counter {
+        Counter(BiasedLock::new(), UnsafeCell::new(0))
+    }
+
+    /// Adds one, as the thread `me`. Says by which way it held the lock.
+    fn add(&self, me: usize) -> u8 {
+        self.0.lock(me);
+        // SAFETY: under the lock; the model checks it.
+        self.1.with_mut(|n| unsafe { *n += 1 });
+        // SAFETY: as above.
+        let held = self.0.guarded.with(|g| unsafe { (*g).held });
+        // SAFETY: locked above.
+        unsafe { self.0.unlock() };
+        held
+    }
+
+    /// The number, when all threads are done.
+    fn sum(&self) -> u64 {
+        // SAFETY: the threads that wrote it are joined.
+        self.1.with(|n| unsafe { *n })
+    }
+
+    fn has_owner(&self) -> bool {
+        self.0.owner.load(Ordering::Relaxed) != NOBODY
+    }
+}
+
+/// The word of the `i`-th thread.
+fn word(i: usize) -> usize {
+    i * 128
+}
+
+#[cfg(not(loom))]
+mod threads {
+    use super::*;
+    use crate::sys::bias::{light_fences_known, TURNS};
+    use std::sync::Arc;
+
+    /// Takes the lock until it is owned, or until it could not be any more.
+    fn bias(c: &Counter, me: usize, granted: usize) -> bool {
+        for _ in 0..=(TURNS << (3 * granted.min(GRANTS))) {
+            c.add(me);
+        }
+        c.add(me) != BY_LOCK
+    }
+
+    #[test]
+    fn many_turns_in_a_row_make_an_owner() {
+        crate::sys::init();
+        let c = Counter::new();
+        assert_eq!(bias(&c, word(1), 0), light_fences_known());
+        assert_eq!(c.add(word(2)), BY_LOCK);
+        assert!(!c.has_owner());
+        assert_eq!(c.add(word(1)), BY_LOCK);
+    }
+
+    #[test]
+    fn turns_of_several_make_none() {
+        crate::sys::init();
+        let c = Counter::new();
+        for i in 0..4 * TURNS as usize {
+            assert_eq!(c.add(word(1 + i % 2)), BY_LOCK);
+        }
+        assert!(!c.has_owner());
+    }
+
+    #[test]
+    fn who_has_no_word_owns_nothing() {
+        crate::sys::init();
+        assert!(!bias(&Counter::new(), 0, 0));
+    }
+
+    #[test]
+    fn a_lock_that_is_tried_has_no_owner() {
+        crate::sys::init();
+        let c = Counter(BiasedLock::unbiased(), UnsafeCell::new(0));
+        assert!(!bias(&c, word(1), 0));
+        assert!(c.0.try_lock());
+        assert!(!c.0.try_lock());
+        // SAFETY: locked two lines above.
+        unsafe { c.0.unlock() };
+        assert_eq!(c.add(word(1)), BY_LOCK);
+    }
+
+    #[test]
+    fn many_in_address_order() {
+        crate::sys::init();
+        let locks = [BiasedLock::unbiased(), BiasedLock::unbiased(), BiasedLock::unbiased()];
+        locks.iter().for_each(|l| l.lock(word(1)));
+        assert!(locks.iter().all(|l| !l.try_lock()));
+        // SAFETY: locked above; any order will do.
+        locks.iter().for_each(|l| unsafe { l.unlock() });
+        assert!(locks.iter().all(|l| l.try_lock()));
+        // SAFETY: locked above.
+        locks.iter().for_each(|l| unsafe { l.unlock() });
+    }
+
+    #[test]
+    fn grants_come_to_an_end() {
+        crate::sys::init();
+        let c = Counter::new();
+        for granted in 0..GRANTS {
+            assert_eq!(bias(&c, word(1), granted), light_fences_known(), "grant {granted}");
+            c.add(word(2));
+        }
+        assert!(!bias(&c, word(1), GRANTS));
+    }
+
+    /// An owner in the section, and others who take the lock away and then sleep until it has left.
+    #[test]
+    fn who_takes_it_from_an_owner_waits_for_it() {
+        crate::sys::init();
+        let c = Arc::new(Counter::new());
+        bias(&c, word(1), 0);
+        let before = c.sum();
+        c.0.lock(word(1));
+        let others: Vec<_> = (2..5)
+            .map(|i| {
+                let c = Arc::clone(&c);
+                std::thread::spawn(move || c.add(word(i)))
+            })
+            .collect();
+        while c.has_owner() {
+            std::thread::yield_now();
+        }
+        // SAFETY: under the lock.
+        c.1.with_mut(|n| unsafe { *n += 1 });
+        // SAFETY: locked above.
+        unsafe { c.0.unlock() };
+        for t in others {
+            assert_eq!(t.join().unwrap(), BY_LOCK);
+        }
+        assert_eq!(c.sum(), before + 4);
+    }
+
+    #[test]
+    fn excludes_while_owners_change() {
+        crate::sys::init();
+        let rounds = if cfg!(miri) { 2 } else { 20 };
+        for _ in 0..rounds {
+            let shared = Arc::new(Counter::new());
+            let turns = if cfg!(miri) { 50 } else { 20_000 };
+            let threads: Vec<_> = (1..4)
+                .map(|i| {
+                    let c = Arc::clone(&shared);
+                    std::thread::spawn(move || {
+                        for k in 0..turns {
+                            c.add(word(i));
+                            if k % (1500 * i) == 0 {
+                                std::thread::yield_now(); // leaves the others many turns in a row
+                            }
+                        }
+                    })
+                })
+                .collect();
+            threads.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(shared.sum(), 3 * turns as u64);
+        }
+    }
+}
+
+#[cfg(loom)]
+mod model {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// With one turn to become the owner: every thread owns the lock now and then.
+    fn check(threads: usize, rounds: u64) {
+        crate::cell::check(3, move || {
+            let c = Arc::new(Counter::new());
+            let body = |c: Arc<Counter>, i: usize| move || (0..rounds).for_each(|_| drop(c.add(word(i))));
+            let handles: Vec<_> = (2..=threads).map(|i| thread::spawn(body(c.clone(), i))).collect();
+            body(c.clone(), 1)();
+            handles.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(c.sum(), threads as u64 * rounds);
+        });
+    }
+
+    /// The main thread owns the lock, again and again; the others take it away.
+    fn owned(others: usize, rounds: u64) {
+        crate::cell::check(3, move || {
+            let c = Arc::new(Counter::new());
+            c.add(word(1));
+            c.add(word(1));
+            assert!(c.has_owner());
+            let body = |c: Arc<Counter>, i: usize| move || drop(c.add(word(i)));
+            let handles: Vec<_> = (2..2 + others).map(|i| thread::spawn(body(c.clone(), i))).collect();
+            (0..rounds).for_each(|_| drop(c.add(word(1))));
+            handles.into_iter().for_each(|t| t.join().unwrap());
+            assert_eq!(c.sum(), 2 + others as u64 + rounds);
+        });
+    }
+
+    #[test]
+    fn loom_biased_lock_two_threads() {
+        check(2, 3);
+    }
+
+    #[test]
+    fn loom_biased_lock_three_threads() {
+        check(3, 1);
+    }
+
+    #[test]
+    fn loom_biased_lock_owner_and_one() {
+        owned(1, 3);
+    }
+
+    #[test]
+    fn loom_biased_lock_owner_and_two() {
+        owned(2, 1);
+    }
+}
