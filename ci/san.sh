@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The suite under ThreadSanitizer and AddressSanitizer, and the C and C++ tests under gcc's.
 # usage: ci/san.sh [thread|address]...    default: both
+# ZK_SAN_WORKERS="1 2 8": the worker counts. All of them run, and all suites, also after a failure.
 #
 # The standard library must be instrumented as well, or its locks are invisible to ThreadSanitizer. That needs its sources:
 # they are taken from the toolchain in use, or from a private copy of the same toolchain that rustup installs below target/
@@ -12,6 +13,8 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 sanitizers=("$@")
 [ ${#sanitizers[@]} -gt 0 ] || sanitizers=(thread address)
 here=$PWD
+workers_of_all=${ZK_SAN_WORKERS:-1 2 8}
+failures=()
 
 has_sources() { [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]; }
 
@@ -48,10 +51,11 @@ suite() {
     local name=$1 cfg=$2 skips
     read -ra skips <<<"$(left_out "$name" | tr '\n' ' ')"
     export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$name $mismatch -Clink-arg=-rdynamic --cfg $cfg"
-    for workers in ${ZK_SAN_WORKERS:-1 2 8}; do
+    for workers in $workers_of_all; do
         say "suite, $name sanitizer, $workers workers"
         ZK_TEST_WORKERS=$workers CARGO_TARGET_DIR="$CARGO_TARGET_DIR/san-$name" \
-            cargo test "${build_std[@]}" --target "$host" -p zokor --lib --tests --no-fail-fast -- "${skips[@]}"
+            cargo test "${build_std[@]}" --target "$host" -p zokor --lib --tests --no-fail-fast -- "${skips[@]}" ||
+            failures+=("suite, $name sanitizer, $workers workers")
     done
     unset RUSTC_BOOTSTRAP RUSTFLAGS
 }
@@ -77,5 +81,8 @@ for name in "${sanitizers[@]}"; do
         ;;
     esac
     say "C and C++ tests, $name sanitizer"
-    ZK_CAPI_SANITIZE=$name ci/capi.sh
+    ZK_TEST_WORKERS=$workers_of_all ZK_CAPI_SANITIZE=$name ci/capi.sh || failures+=("C and C++ tests, $name sanitizer")
 done
+
+for what in "${failures[@]}"; do printf 'FAILED: %s\n' "$what"; done
+[ "${#failures[@]}" -eq 0 ]
