@@ -517,6 +517,7 @@ static void after_the_last_thread(void) {
   zk_hold();
   EQ(pthread_create(&t, NULL, calls_in_twice, c), 0);
   EQ(zk_run(outlives_a_thread, c, NULL), ZK_EDEADLOCK);
+  EQ(pthread_join(t, NULL), 0);
 }
 static void d07_threads_of_the_host_count_as_alive_until_they_end(void) {
   static char err[1 << 14];
