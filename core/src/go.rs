@@ -3,15 +3,17 @@
 //! *Where it sits*: layer 4, over `start`.
 
 use crate::context::Context;
+use crate::error::{Error, FOREVER};
 use crate::goroutine::labels::Labels;
 use crate::goroutine::{G, PINNED};
 use crate::panic::Payload;
 use crate::start::{self, start, Attributes, StartError};
-use crate::{sched, stack};
+use crate::{clock, sched, stack};
 use core::marker::PhantomData;
 use std::io;
 use std::panic::Location;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Whether a goroutine may change its OS thread once it has run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -233,20 +235,108 @@ impl<T> JoinHandle<T> {
         unsafe { start::is_done(self.g) }
     }
 
-    /// Waits for its end. From any thread.
+    /// Waits for its end. From any thread. Not cancelable.
     ///
     /// # Errors
     /// What it panicked with; [`Goexit`](crate::Goexit) if it ended by `goexit`.
-    ///
-    /// # Panics
-    /// If the caller is a goroutine whose host cancels its waits.
     pub fn join(self) -> Result<T, Payload> {
         let g = self.g;
         core::mem::forget(self);
         // SAFETY: the handle's header, for the last time.
         unsafe { start::take_result(g) }
     }
+
+    /// As [`join`](JoinHandle::join), until `deadline` at most. Whoever gives up gets the handle back.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// zokor::run(|| {
+    ///     let (gate, opened) = zokor::channel::bounded::<()>(0);
+    ///     let h = zokor::go(move || opened.recv().is_err());
+    ///     let late = h.join_until(Instant::now() + Duration::from_millis(2)).unwrap_err();
+    ///     assert!(late.is_timeout());
+    ///     drop(gate);
+    ///     assert!(late.into_handle().join().unwrap());
+    /// });
+    /// ```
+    ///
+    /// # Errors
+    /// Which of deadline and end of the caller's context came first, with the handle. The inner result is that of
+    /// [`join`](JoinHandle::join).
+    pub fn join_until(self, deadline: Instant) -> Result<Result<T, Payload>, JoinUntilError<Self>> {
+        self.join_by(clock::deadline(deadline))
+    }
+
+    /// As [`join`](JoinHandle::join), but ends when the caller's context does.
+    ///
+    /// # Errors
+    /// As [`join_until`](JoinHandle::join_until); a deadline is the context's.
+    pub fn join_cancelable(self) -> Result<Result<T, Payload>, JoinUntilError<Self>> {
+        self.join_by(FOREVER)
+    }
+
+    fn join_by(self, deadline: i64) -> Result<Result<T, Payload>, JoinUntilError<Self>> {
+        if let Err(why) = self.wait_by(deadline) {
+            return Err(JoinUntilError::new(why, self));
+        }
+        Ok(self.join())
+    }
+
+    fn wait_by(&self, deadline: i64) -> Result<(), Error> {
+        if let Some(ended) = sched::bound_end() {
+            return Err(sched::at_once(ended.into(), deadline));
+        }
+        if !self.is_finished() && deadline <= sched::timers::now() {
+            return Err(sched::at_once(Error::TimedOut, deadline));
+        }
+        // SAFETY: the handle's header; there is one handle, and its owner is here.
+        unsafe { start::joiners::wait_until_done(self.g, deadline) }.map_err(Error::from)
+    }
 }
+
+/// Why a wait for the end of a goroutine came back before it, with the handle `H`, so that the goroutine is still the caller's.
+#[non_exhaustive]
+pub enum JoinUntilError<H> {
+    /// The deadline passed: the call's, or that of the caller's context.
+    TimedOut(H),
+    /// The caller's context was cancelled, or its host cancelled the wait.
+    Cancelled(H),
+}
+
+impl<H> JoinUntilError<H> {
+    pub(crate) fn new(why: Error, handle: H) -> JoinUntilError<H> {
+        match why {
+            Error::TimedOut | Error::WouldBlock => JoinUntilError::TimedOut(handle),
+            _ => JoinUntilError::Cancelled(handle),
+        }
+    }
+
+    /// The handle, to wait again or to give it up.
+    pub fn into_handle(self) -> H {
+        match self {
+            JoinUntilError::TimedOut(h) | JoinUntilError::Cancelled(h) => h,
+        }
+    }
+
+    /// Whether it was a deadline.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, JoinUntilError::TimedOut(_))
+    }
+}
+
+impl<H> std::fmt::Debug for JoinUntilError<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_timeout() { "TimedOut(..)" } else { "Cancelled(..)" })
+    }
+}
+
+impl<H> std::fmt::Display for JoinUntilError<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.is_timeout() { "the deadline passed" } else { "the wait was cancelled" })
+    }
+}
+
+impl<H> std::error::Error for JoinUntilError<H> {}
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {

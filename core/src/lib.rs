@@ -106,7 +106,9 @@ pub mod raw;
 
 #[cfg(not(loom))]
 mod face {
-    pub use crate::go::{current, go, go_migrating, set_label, Builder, Goroutine, JoinHandle, Mobility};
+    pub use crate::go::{
+        current, go, go_migrating, set_label, Builder, Goroutine, JoinHandle, JoinUntilError, Mobility,
+    };
     pub use crate::panic::{goexit, Goexit, PanicPolicy};
     pub use crate::rawtime::{sleep, sleep_until};
     pub use crate::runtime::{hold, init, release, run, shutdown, try_run, workers, Config, RuntimeError};

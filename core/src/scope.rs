@@ -20,9 +20,11 @@ mod attempt;
 
 pub use attempt::{try_scope, try_scope_until, Failure, ScopeError, TryHandle, TryScope};
 
+use crate::clock;
 use crate::context::tree::{Cause, Ctx};
 use crate::context::{self, Context};
-use crate::go::Builder;
+use crate::error::{Error, FOREVER};
+use crate::go::{Builder, JoinUntilError};
 use crate::goroutine::{PINNED, SCOPED};
 use crate::panic::{self, Goexit, Payload};
 use crate::rank::Rank;
@@ -35,6 +37,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::panic::{resume_unwind, AssertUnwindSafe, Location};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What the goroutines of a scope share with its owner. Borrows nothing (O3).
 struct Shared {
@@ -196,6 +199,11 @@ impl<T> Packet<T> {
 
     fn is_stored(&self) -> bool {
         self.done.count() == 0
+    }
+
+    /// Waits for the goroutine, with a deadline and cancelable.
+    fn wait(&self, deadline: i64) -> Result<(), Error> {
+        self.done.wait_as(Reason::Join, deadline)
     }
 
     /// Waits for the goroutine and takes its result. By the handle alone, once.
@@ -397,5 +405,28 @@ impl<T> ScopedJoinHandle<'_, T> {
             self.packet.shared.forgive();
         }
         r
+    }
+
+    /// As [`join`](ScopedJoinHandle::join), until `deadline` at most. Whoever gives up gets the handle back; the scope waits in any case.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join_until`](crate::JoinHandle::join_until).
+    pub fn join_until(self, deadline: Instant) -> Result<Result<T, Payload>, JoinUntilError<Self>> {
+        self.join_by(clock::deadline(deadline))
+    }
+
+    /// As [`join`](ScopedJoinHandle::join), but ends when the caller's context does.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join_cancelable`](crate::JoinHandle::join_cancelable).
+    pub fn join_cancelable(self) -> Result<Result<T, Payload>, JoinUntilError<Self>> {
+        self.join_by(FOREVER)
+    }
+
+    fn join_by(self, deadline: i64) -> Result<Result<T, Payload>, JoinUntilError<Self>> {
+        match self.packet.wait(deadline) {
+            Ok(()) => Ok(self.join()),
+            Err(why) => Err(JoinUntilError::new(why, self)),
+        }
     }
 }

@@ -8,7 +8,7 @@
 //! # State
 //!
 //! The header's `join` word: `Running → Done`, with `Detached` (no handle is left) or the address of the joiner's
-//! waiter in between.
+//! waiter in between. A joiner that may leave before is queued elsewhere, see `joiners.rs`.
 //!
 //! # Invariants
 //!
@@ -35,9 +35,13 @@ use std::io;
 use std::panic::Location;
 use std::sync::Arc;
 
+pub(crate) mod joiners;
+
 const RUNNING: usize = 0;
 const DETACHED: usize = 1;
 const DONE: usize = 2;
+/// A joiner that may leave is queued for the goroutine (`joiners.rs`).
+const WATCHED: usize = 3;
 
 /// What a new goroutine is given besides its function.
 #[derive(Default)]
@@ -240,6 +244,7 @@ pub(crate) unsafe fn retire(w: &Worker, g: *mut G) {
         match (*g).join.swap(DONE, Ordering::AcqRel) {
             RUNNING => {}
             DETACHED => respawn_dropper(w, g),
+            WATCHED => joiners::tell(g),
             wt => {
                 let wt = wt as *const Waiter;
                 // A registered joiner waits for us alone: finding it is the claim (W1).

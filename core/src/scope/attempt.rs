@@ -5,7 +5,8 @@
 use super::{Packet, Shared};
 use crate::clock;
 use crate::context::Context;
-use crate::go::Builder;
+use crate::error::FOREVER;
+use crate::go::{Builder, JoinUntilError};
 use crate::panic::{self, Goexit, Payload};
 use crate::rank::Rank;
 use crate::sys;
@@ -358,5 +359,28 @@ impl<T> TryHandle<'_, T> {
     /// Not cancelable; but a failure in the scope lets the goroutine come back from its own blocking calls.
     pub fn join(self) -> Option<T> {
         self.packet.take()
+    }
+
+    /// As [`join`](TryHandle::join), until `deadline` at most. Whoever gives up gets the handle back; the scope waits in any case.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join_until`](crate::JoinHandle::join_until).
+    pub fn join_until(self, deadline: Instant) -> Result<Option<T>, JoinUntilError<Self>> {
+        self.join_by(clock::deadline(deadline))
+    }
+
+    /// As [`join`](TryHandle::join), but ends when the caller's context does.
+    ///
+    /// # Errors
+    /// As [`JoinHandle::join_cancelable`](crate::JoinHandle::join_cancelable).
+    pub fn join_cancelable(self) -> Result<Option<T>, JoinUntilError<Self>> {
+        self.join_by(FOREVER)
+    }
+
+    fn join_by(self, deadline: i64) -> Result<Option<T>, JoinUntilError<Self>> {
+        match self.packet.wait(deadline) {
+            Ok(()) => Ok(self.join()),
+            Err(why) => Err(JoinUntilError::new(why, self)),
+        }
     }
 }
