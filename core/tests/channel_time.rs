@@ -55,9 +55,11 @@ fn a_timed_receive_may_end_before_the_timer() {
     everywhere(|_| {
         let start = Instant::now();
         let r = after(ms(60));
-        assert_eq!(r.recv_timeout(ms(10)), Err(RecvTimeoutError::Timeout));
+        let early = r.recv_timeout(ms(10));
         assert!(start.elapsed() >= ms(10));
-        let due = r.recv_timeout(PLENTY).unwrap();
+        // Who is kept from running for long may find the timer due the first time.
+        assert!(early == Err(RecvTimeoutError::Timeout) || start.elapsed() >= ms(60));
+        let due = early.or_else(|_| r.recv_timeout(PLENTY)).unwrap();
         assert!(due - start >= ms(60));
         assert_eq!(r.recv_timeout(ms(10)), Err(RecvTimeoutError::Timeout), "it has fired");
     });
@@ -74,14 +76,16 @@ fn one_of_many_receivers_gets_the_tick() {
             })
             .collect();
         let got = receivers.into_iter().map(Task::join).filter(|got| *got).count();
-        assert_eq!(got, 1);
+        // If all were kept from running for long, their deadlines may have come first.
+        let left = r.try_recv().is_ok() || got == 0 && r.recv_timeout(PLENTY).is_ok();
+        assert_eq!(got + usize::from(left), 1);
     });
 }
 
 #[test]
 fn earlier_timers_fire_first() {
     everywhere(|_| {
-        let (late, early) = (after(ms(300)), after(ms(10)));
+        let (late, early) = (after(PLENTY), after(ms(10)));
         select! {
             recv(late) -> _ => panic!("the later timer came first"),
             recv(early) -> due => assert!(due.is_ok()),

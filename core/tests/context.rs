@@ -345,7 +345,7 @@ fn x10_a_deadline_in_the_past_is_done_on_return() {
         }
         let (ctx, _cancel) = with_timeout(&Context::background(), Duration::from_millis(3));
         let until = ctx.deadline().unwrap();
-        assert_eq!(ctx.err(), None);
+        assert!(ctx.err().is_none() || Instant::now() >= until);
         assert!(ctx.done().recv().is_err());
         assert!(Instant::now() >= until, "not before its time");
         assert_eq!(ctx.err(), Some(ContextError::DeadlineExceeded));

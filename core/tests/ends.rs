@@ -179,8 +179,14 @@ fn shutdown_ends_other_runs() {
 
 fn timers_of_threads_after_shutdown() {
     zokor::run(|| ());
-    let waits = std::thread::spawn(|| after(Duration::from_millis(300)).recv().is_ok());
-    std::thread::sleep(Duration::from_millis(50));
+    let (tx, made) = mpsc::channel();
+    let waits = std::thread::spawn(move || {
+        let timer = after(Duration::from_millis(300));
+        tx.send(()).unwrap();
+        timer.recv().is_ok()
+    });
+    made.recv().unwrap();
+    std::thread::sleep(Duration::from_millis(50)); // most likely it waits by now
     zokor::shutdown(None).unwrap();
     assert!(waits.join().unwrap());
 }

@@ -410,10 +410,14 @@ fn t13_a_ticker_keeps_at_most_one_tick() {
     check(|| {
         let t = T::new(2 * MS, 2 * MS);
         pass(ms(21));
-        assert!(t.ready().is_some());
-        let again = t.ready();
-        // The next tick may have come just now, but not the backlog.
-        assert!(again.is_none() || t.ready().is_none());
+        let start = raw::now();
+        let mut ticks = 0;
+        while t.ready().is_some() {
+            ticks += 1;
+        }
+        // One was there, and others may have come meanwhile, but not the backlog.
+        let came = (raw::now() - start) / (2 * MS) + 1;
+        assert!((1..=1 + came).contains(&ticks), "{ticks} ticks, {came} came meanwhile");
         t.0.stop();
     });
 }
@@ -426,8 +430,8 @@ fn t14_reset_of_a_ticker_restarts_the_phase() {
         let before = raw::now();
         t.0.reset(20 * MS);
         let after = raw::now();
-        assert_eq!(t.ready(), None, "the pending tick is gone");
-        let first = t.recv();
+        // The pending tick is gone; what is there by now, if we were kept from running, is the next one.
+        let first = t.ready().unwrap_or_else(|| t.recv());
         assert!(first >= before + 20 * MS && first <= after + 20 * MS);
         let next = t.recv();
         assert_eq!((next - first) % (5 * MS), 0, "the period is kept");
