@@ -107,7 +107,7 @@ pub fn end() {
     if depth > 1 {
         return;
     }
-    idle::enter(w);
+    idle::enter(w, true);
     leave_section(w);
 }
 

@@ -47,7 +47,7 @@
 //!
 //! # Orderings
 //!
-//! `hint`, `contended`, `searching` and `keeper_deadline` are Relaxed: the fences order them. A word is cleared with Release and read
+//! `hint`, `contended`, `pressed`, `searching` and `keeper_deadline` are Relaxed: the fences order them. A word is cleared with Release and read
 //! with Acquire, so that what was prepared for the woken worker is visible to it.
 
 mod seat;
@@ -107,6 +107,8 @@ pub struct Gate {
     hint: AtomicU32,
     /// Whether somebody waits for a permit.
     contended: AtomicBool,
+    /// Whether somebody waits for a permit for what no other worker can run.
+    pressed: AtomicBool,
     /// Workers that look for work; while there is one, nobody else is woken.
     searching: AtomicUsize,
     /// Copy of the keeper's deadline, for those who arm timers from outside.
@@ -127,6 +129,7 @@ impl Gate {
                 set: sys::Mutex::new(Rank::Idle, Set::new()),
                 hint: AtomicU32::new(0),
                 contended: AtomicBool::new(false),
+                pressed: AtomicBool::new(false),
                 searching: AtomicUsize::new(0),
                 keeper_deadline: AtomicI64::new(i64::MAX),
                 active: AtomicUsize::new(0),
@@ -140,6 +143,7 @@ impl Gate {
         // Relaxed stores: the fences around the looks order them, see the module's text.
         self.hint.store(u32::from(set.can_wake()), Ordering::Relaxed);
         self.contended.store(!set.waiting.is_empty(), Ordering::Relaxed);
+        self.pressed.store(set.pressing > 0, Ordering::Relaxed);
         self.keeper_deadline.store(set.keeper.map_or(i64::MAX, |k| k.1), Ordering::Relaxed);
         self.active.store(set.active, Ordering::Relaxed);
         let before = self.running.load(Ordering::Relaxed);
@@ -231,7 +235,7 @@ impl Gate {
     fn call_reserve(&self, set: &mut Set) -> Woken {
         let woken = if let Some(s) = set.pop_sleeper() {
             set.unkeep(s);
-            set.queue(s);
+            set.queue(s, true);
             Woken::One
         } else if set.threads < MAX_THREADS {
             set.threads += 1;
@@ -248,7 +252,7 @@ impl Gate {
     pub fn arrive(&self, s: &'static Seat) -> bool {
         let mut set = self.set.lock();
         set.coming -= 1;
-        let free = set.admit(s);
+        let free = set.admit(s, true);
         self.publish(&set);
         free
     }
@@ -279,7 +283,9 @@ impl Gate {
     pub fn wake(&self, s: &'static Seat) {
         let mut set = self.set.lock();
         if !set.remove_sleeper(s) {
-            return; // it is on its way, or waits for a permit already
+            set.press(s); // it is on its way, or waits for a permit already
+            self.publish(&set);
+            return;
         }
         set.unkeep(s);
         if set.active < set.limit {
@@ -287,7 +293,7 @@ impl Gate {
             self.publish(&set);
             s.rouse();
         } else {
-            set.queue(s);
+            set.queue(s, true);
             self.publish(&set);
         }
     }
@@ -358,7 +364,7 @@ impl Gate {
             set.grant(s);
             s.word.store(AWAKE, Ordering::Relaxed);
         } else {
-            set.queue(s);
+            set.queue(s, true);
         }
         self.publish(&set);
         free
@@ -401,7 +407,7 @@ impl Gate {
                 set.grant(s);
                 s.word.store(AWAKE, Ordering::Relaxed);
             } else {
-                set.queue(s);
+                set.queue(s, true);
             }
         }
         self.publish(&set);
@@ -429,26 +435,27 @@ impl Gate {
         self.publish(&set);
     }
 
-    /// Takes a permit if one is free, or queues for it. True: it has one; else it sleeps on its word.
-    pub fn enter(&self, s: &'static Seat) -> bool {
+    /// Takes a permit if one is free, or queues for it. True: it has one; else it sleeps on its word. `pressing`: it has something
+    /// that no other worker can run.
+    pub fn enter(&self, s: &'static Seat, pressing: bool) -> bool {
         let mut set = self.set.lock();
         set.came_back(s);
         if s.is_permitted() {
             return true;
         }
-        let free = set.admit(s);
+        let free = set.admit(s, pressing);
         self.publish(&set);
         free
     }
 
     /// Gives the permit to the first who waits for one and queues behind them all. True: nobody waits, or `s` has no permit;
-    /// else it sleeps on its word.
-    pub fn share(&self, s: &'static Seat) -> bool {
+    /// else it sleeps on its word. `pressing`: as for [`enter`](Gate::enter).
+    pub fn share(&self, s: &'static Seat, pressing: bool) -> bool {
         let mut set = self.set.lock();
         if set.waiting.is_empty() || !s.is_permitted() {
             return true;
         }
-        set.queue(s);
+        set.queue(s, pressing);
         set.release(s);
         self.publish(&set);
         false
@@ -519,6 +526,12 @@ impl Gate {
         self.contended.load(Ordering::Relaxed)
     }
 
+    /// Whether somebody waits for a permit for what no other worker can run; a copy that may lag behind.
+    #[inline(always)]
+    pub fn is_pressed(&self) -> bool {
+        self.pressed.load(Ordering::Relaxed)
+    }
+
     /// If nobody runs, with a permit or without, and nobody waits for one: the number of permits given so far. Two equal answers mean that
     /// nobody ran in between.
     pub fn quiet(&self) -> Option<u64> {
@@ -532,6 +545,7 @@ impl Gate {
         set.stopping = true;
         let mut all = std::mem::take(&mut set.sleepers);
         all.extend(set.waiting.drain(..));
+        set.pressing = 0;
         for s in all {
             set.grant(s);
             s.rouse();

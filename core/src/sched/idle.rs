@@ -194,10 +194,11 @@ pub fn leave(w: &'static Worker) {
     pass_on();
 }
 
-/// Returns with a permit; waits for one if none is free. Back from a blocking section, or revoked.
-pub fn enter(w: &'static Worker) {
+/// Returns with a permit; waits for one if none is free. Back from a blocking section, or revoked. `pressing`: a goroutine of this
+/// thread waits for it.
+pub fn enter(w: &'static Worker, pressing: bool) {
     w.attention.take(REVOKED);
-    if !GATE.enter(&w.seat) {
+    if !GATE.enter(&w.seat, pressing) {
         await_permit(w);
     }
 }
@@ -215,7 +216,7 @@ pub fn arrive(w: &'static Worker, permit: bool) {
 /// Gives the permit to somebody who waits for one, if so, and queues up for it again.
 fn share(w: &'static Worker) {
     w.attention.take(SHARE);
-    if !GATE.share(&w.seat) {
+    if !GATE.share(&w.seat, w.has_own_work()) {
         await_permit(w);
     }
 }
@@ -229,7 +230,7 @@ fn await_permit(w: &'static Worker) {
 /// The loop's answer to `Attention`: has a permit afterwards.
 pub fn attend(w: &'static Worker) {
     if !w.seat.is_permitted() || w.attention.has(REVOKED) {
-        enter(w);
+        enter(w, w.has_own_work());
     }
     if w.attention.has(SHARE) {
         share(w);
@@ -279,7 +280,7 @@ pub fn limit() -> usize {
 pub fn join_set(w: &'static Worker) {
     GATE.join();
     w.served.store(true, Ordering::Relaxed);
-    enter(w);
+    enter(w, true);
 }
 
 /// A worker thread ends or leaves; its permit goes to others.

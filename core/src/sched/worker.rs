@@ -39,8 +39,9 @@ use std::cell::{Cell, UnsafeCell};
 const CHAIN: i64 = 1_000_000;
 /// The chain's time is used up.
 const MAX_HOPS: u32 = u32::MAX;
-/// A worker that has goroutines to run shares its permit with those who wait for one after this long: some twenty times what it
-/// costs to wake the other's thread.
+/// A worker that has goroutines to run shares its permit after this long with those who wait for one for what only they can run: some
+/// twenty times what it costs to wake the other's thread. Who waits for a permit with nothing but what this worker could come for gets it
+/// when the monitor asks.
 const SHARE_AFTER: i64 = 200_000;
 /// Every so many decisions the worker looks at the sources it does not see on the fast path.
 const LOOK_AROUND: u32 = 32;
@@ -62,8 +63,8 @@ pub struct Worker {
     hops: Cell<u32>,
     chain_began: Cell<i64>,
     look: Cell<u32>,
-    /// When it first saw that somebody waits for a permit; 0: nobody does.
-    contended_since: Cell<i64>,
+    /// When it first saw that somebody waits for a permit for what only they can run; 0: nobody does.
+    pressed_since: Cell<i64>,
     /// Class of the host interpreter whose lock this thread may hold; 0: none.
     pub held_class: Cell<u8>,
     /// Copy of it for the monitor.
@@ -212,7 +213,7 @@ impl Worker {
             hops: Cell::new(0),
             chain_began: Cell::new(0),
             look: Cell::new(0),
-            contended_since: Cell::new(0),
+            pressed_since: Cell::new(0),
             held_class: Cell::new(0),
             hosts: AtomicBool::new(false),
             pools: UnsafeCell::new(Pools::new()),
@@ -371,6 +372,11 @@ impl Worker {
         !self.next_bound.get().is_null() || !bound.is_empty() || !self.inbox.is_empty()
     }
 
+    /// Whether something waits that no other worker can run or take.
+    pub fn has_own_work(&self) -> bool {
+        self.has_bound_work() || !self.pending.get().is_null() || self.seat.is_exclusive()
+    }
+
     /// The next goroutine to run; null: the loop has to look further.
     ///
     /// The slot in front continues the slice of whoever filled it, so it is honoured only for the time of a slice: a pair that
@@ -460,19 +466,19 @@ impl Worker {
         self.pick_local()
     }
 
-    /// Whether others have waited for a permit for so long that this worker gives its own: its loop does it.
+    /// Whether others have waited for so long with what only they can run that this worker gives its permit: its loop does it.
     fn has_to_share(&self) -> bool {
-        if !super::idle::GATE.is_contended() {
-            self.contended_since.set(0);
+        if !super::idle::GATE.is_pressed() {
+            self.pressed_since.set(0);
             return false;
         }
         let now = super::timers::now();
-        if self.contended_since.get() == 0 {
-            self.contended_since.set(now);
+        if self.pressed_since.get() == 0 {
+            self.pressed_since.set(now);
         }
-        let long = now - self.contended_since.get() > SHARE_AFTER;
+        let long = now - self.pressed_since.get() > SHARE_AFTER;
         if long {
-            self.contended_since.set(0);
+            self.pressed_since.set(0);
             self.attention.share();
         }
         long

@@ -27,6 +27,9 @@ pub struct Seat {
     pub(super) exclusive: AtomicBool,
     /// The permit was taken while its worker was on a goroutine, and it has not noticed yet. Changed under the lock.
     pub(super) revoked: AtomicBool,
+    /// While it waits for a permit: there is something that no other worker can run. Set by its worker before it queues, or under
+    /// the lock.
+    pub(super) pressing: AtomicBool,
 }
 
 impl Seat {
@@ -39,6 +42,7 @@ impl Seat {
                 woken_to_search: AtomicBool::new(false),
                 exclusive: AtomicBool::new(false),
                 revoked: AtomicBool::new(false),
+                pressing: AtomicBool::new(false),
             }
         }
     }

@@ -17,6 +17,8 @@ pub(super) struct Set {
     pub(super) coming: usize,
     pub(super) sleepers: Vec<&'static Seat>,
     pub(super) waiting: VecDeque<&'static Seat>,
+    /// Of these, how many are pressing.
+    pub(super) pressing: usize,
     /// Who sleeps until the first timer, and when that is (I4).
     pub(super) keeper: Option<(&'static Seat, i64)>,
     pub(super) threads: usize,
@@ -37,6 +39,7 @@ impl Set {
             coming: 0,
             sleepers: Vec::new(),
             waiting: VecDeque::new(),
+            pressing: 0,
             keeper: None,
             threads: 0,
             revoked: 0,
@@ -81,25 +84,36 @@ impl Set {
     pub(super) fn hand_on(&mut self) {
         while self.active < self.limit {
             let Some(x) = self.waiting.pop_front() else { break };
+            self.pressing -= usize::from(x.pressing.load(Ordering::Relaxed));
             self.grant(x);
             x.rouse();
         }
     }
 
-    /// Queues `s` for a permit.
-    pub(super) fn queue(&mut self, s: &'static Seat) {
+    /// Queues `s` for a permit; `pressing`: there is something that no other worker can run.
+    pub(super) fn queue(&mut self, s: &'static Seat, pressing: bool) {
+        s.pressing.store(pressing, Ordering::Relaxed);
+        self.pressing += usize::from(pressing);
         self.waiting.push_back(s);
         // Relaxed: whoever grants holds the lock.
         s.word.store(ASLEEP, Ordering::Relaxed);
     }
 
+    /// `s`, which is in no list of sleepers, has got something that no other worker can run.
+    pub(super) fn press(&mut self, s: &Seat) {
+        let waits = self.waiting.iter().any(|x| core::ptr::eq(*x, s));
+        if waits && !s.pressing.swap(true, Ordering::Relaxed) {
+            self.pressing += 1;
+        }
+    }
+
     /// Gives a permit to `s`, or queues it for one. True: it has one.
-    pub(super) fn admit(&mut self, s: &'static Seat) -> bool {
+    pub(super) fn admit(&mut self, s: &'static Seat, pressing: bool) -> bool {
         let free = self.active < self.limit || self.stopping;
         if free {
             self.grant(s);
         } else {
-            self.queue(s);
+            self.queue(s, pressing);
         }
         free
     }

@@ -57,7 +57,7 @@ fn toy(limit: usize, seats: usize, active: usize) -> Arc<Toy> {
     t.gate.set_limit(limit);
     for s in &t.seats[..active] {
         t.gate.join();
-        assert!(t.gate.enter(s));
+        assert!(t.gate.enter(s, true));
     }
     Arc::new(t)
 }
@@ -154,7 +154,7 @@ fn loom_gate_push_without_a_permit_meets_the_last_sleeper() {
         // The pusher's permit was revoked: nobody is active when the other one sleeps (I5).
         let t = toy(1, 2, 1);
         t.gate.revoke(t.seats[0], || ());
-        assert!(t.gate.enter(t.seats[1]));
+        assert!(t.gate.enter(t.seats[1], true));
         let a = t.clone();
         let sleeper = thread::spawn(move || a.work(1));
         t.push_here();
@@ -226,7 +226,7 @@ fn loom_gate_push_home_waits_for_a_permit() {
         });
         let b = t.clone();
         let other = thread::spawn(move || {
-            if !b.gate.enter(b.seats[1]) {
+            if !b.gate.enter(b.seats[1], true) {
                 while !b.seats[1].is_awake() {
                     b.seats[1].doze(i64::MAX);
                 }
@@ -278,10 +278,10 @@ fn loom_gate_one_permit_is_held_by_one() {
                         s.doze(i64::MAX);
                     }
                 };
-                await_permit(t.gate.enter(s));
+                await_permit(t.gate.enter(s, true));
                 // SAFETY: the permit is the right to it.
                 data.with_mut(|p| unsafe { *p += 1 });
-                await_permit(t.gate.share(s));
+                await_permit(t.gate.share(s, true));
                 // SAFETY: as above.
                 data.with_mut(|p| unsafe { *p += 1 });
                 t.gate.leave(s);
@@ -302,7 +302,7 @@ fn loom_gate_a_hogs_permit_goes_to_who_waits() {
         let a = t.clone();
         let waiter = thread::spawn(move || {
             let s = a.seats[1];
-            if !a.gate.enter(s) {
+            if !a.gate.enter(s, true) {
                 while !s.is_awake() {
                     s.doze(i64::MAX);
                 }
@@ -314,8 +314,35 @@ fn loom_gate_a_hogs_permit_goes_to_who_waits() {
         t.gate.revoke(t.seats[0], || ());
         waiter.join().unwrap();
         assert_eq!(t.gate.quiet(), None, "the hog still runs");
-        assert!(t.gate.enter(t.seats[0]));
+        assert!(t.gate.enter(t.seats[0], true));
         t.gate.leave(t.seats[0]);
+        assert!(t.gate.quiet().is_some());
+    });
+}
+
+#[test]
+fn loom_gate_says_who_waits_with_what_nobody_else_can_run() {
+    check(1, || {
+        let t = toy(1, 3, 1);
+        let [holder, general, bound] = [t.seats[0], t.seats[1], t.seats[2]];
+        t.gate.join();
+        t.gate.join();
+        assert!(!t.gate.enter(general, false));
+        assert!(t.gate.is_contended() && !t.gate.is_pressed());
+        assert!(!t.gate.enter(bound, true));
+        assert!(t.gate.is_pressed());
+        // By turns: the general one, then the one that presses, and nobody presses any more.
+        assert!(!t.gate.share(holder, false) && general.is_permitted() && t.gate.is_pressed());
+        assert!(!t.gate.share(general, false) && bound.is_permitted() && !t.gate.is_pressed());
+        // Something for its thread alone comes to one that waits, twice: it presses, once.
+        t.gate.wake(general);
+        t.gate.wake(general);
+        assert!(t.gate.is_pressed());
+        t.gate.leave(bound);
+        assert!(holder.is_permitted() && t.gate.is_pressed());
+        t.gate.leave(holder);
+        assert!(general.is_permitted() && !t.gate.is_pressed());
+        t.gate.leave(general);
         assert!(t.gate.quiet().is_some());
     });
 }
@@ -327,7 +354,7 @@ fn loom_gate_work_made_beside_exclusive_workers_is_taken() {
         let t = toy(1, 2, 1);
         t.gate.leave(t.seats[0]);
         t.gate.join();
-        assert!(t.gate.enter(t.seats[1]));
+        assert!(t.gate.enter(t.seats[1], true));
         let a = t.clone();
         let general = thread::spawn(move || {
             let found = a.work(1);
@@ -336,14 +363,14 @@ fn loom_gate_work_made_beside_exclusive_workers_is_taken() {
         });
         let s = t.seats[0];
         t.gate.set_exclusive(s, true);
-        let mut permitted = t.gate.enter(s);
+        let mut permitted = t.gate.enter(s, true);
         while !permitted && !s.is_awake() {
             s.doze(i64::MAX);
         }
         t.push_outside();
         // As a goroutine that yields and is alone does it, again and again.
         while t.queued.load(Ordering::Relaxed) > 0 {
-            permitted = t.gate.share(s);
+            permitted = t.gate.share(s, true);
             while !permitted && !s.is_awake() {
                 s.doze(i64::MAX);
             }
