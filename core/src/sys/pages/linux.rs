@@ -38,18 +38,29 @@ unsafe fn advise_batch(ranges: &[Range], advice: libc::c_int) -> bool {
         *item = libc::iovec { iov_base: addr as *mut libc::c_void, iov_len: len };
         total += len;
     }
-    // The descriptor is not kept: after a fork it would mean the parent.
     // SAFETY: the list has as many items as said; the caller vouches for what the advice does.
+    let call = |process: libc::c_int| unsafe {
+        libc::syscall(libc::SYS_process_madvise, process, list.as_ptr(), ranges.len(), advice, 0)
+            == total as libc::c_long
+    };
+    if call(PIDFD_SELF) {
+        return true;
+    }
+    // The descriptor is not kept: after a fork it would mean the parent.
+    // SAFETY: a descriptor of our own is opened, used and closed; no memory is involved.
     unsafe {
         let me = libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) as libc::c_int;
         if me < 0 {
             return false;
         }
-        let done = libc::syscall(libc::SYS_process_madvise, me, list.as_ptr(), ranges.len(), advice, 0);
+        let done = call(me);
         libc::close(me);
-        done == total as libc::c_long
+        done
     }
 }
+
+/// Stands for the calling thread's process where a descriptor is expected, since Linux 6.14 (`linux/pidfd.h`); older kernels say `EBADF`.
+const PIDFD_SELF: libc::c_int = -10_000;
 
 /// How many mappings a process may have: `vm.max_map_count`, or its usual value if that cannot be read.
 pub(crate) fn max_map_count() -> usize {
