@@ -133,6 +133,17 @@ pub(crate) unsafe fn advise_nohugepage(addr: *mut u8, len: usize) -> io::Result<
     }
 }
 
+/// Asks for huge pages in a mapping that will be filled from end to end: one fault where there would be 512.
+///
+/// # Safety
+///
+/// The pages are part of a mapping of `map_reserve`.
+#[inline(never)]
+pub(crate) unsafe fn advise_hugepage(addr: *mut u8, len: usize) {
+    // SAFETY: the advice changes no content; the caller owns the pages. A refusal leaves small pages, which serve as well.
+    let _ = unsafe { libc::madvise(addr.cast(), len, libc::MADV_HUGEPAGE) };
+}
+
 /// Makes pages fault on access without splitting the mapping they are in.
 ///
 /// Errors: `EINVAL` on kernels before 6.13 and in locked memory.

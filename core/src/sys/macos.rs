@@ -110,6 +110,13 @@ pub(crate) unsafe fn advise_nohugepage(_addr: *mut u8, _len: usize) -> io::Resul
     Ok(())
 }
 
+/// There is nothing to ask for here.
+///
+/// # Safety
+///
+/// None; the signature is that of the other systems.
+pub(crate) unsafe fn advise_hugepage(_addr: *mut u8, _len: usize) {}
+
 /// Guards without a mapping of their own do not exist here: always an error (`EINVAL`), as on a Linux
 /// that is too old.
 ///
