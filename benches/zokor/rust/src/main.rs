@@ -43,7 +43,8 @@ fn workload<M: Go>(o: &Opts) {
 fn main() {
     let variant = std::env::args().nth(1).unwrap_or_default();
     let o = Opts::parse(2);
-    zokor::workers(o.p as u32).expect("at least one worker");
+    let stack_size = o.get("stack", 0);
+    zokor::init(zokor::Config { workers: o.p as u32, stack_size, ..Default::default() }).expect("the runtime starts");
     match variant.as_str() {
         "pinned" => zokor::run(move || workload::<Pinned>(&o)),
         "migrating" => zokor::run(move || workload::<Migrating>(&o)),
