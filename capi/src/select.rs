@@ -85,6 +85,7 @@ unsafe fn of_few(cases: &[zk_case], deadline: zk_time, order: Order) -> Result<S
 /// # Safety
 /// H1, H2.
 #[cold]
+#[inline(never)]
 unsafe fn of_many(cases: &[zk_case], deadline: zk_time, order: Order) -> Result<Selected, Error> {
     let mut many = Vec::new();
     many.try_reserve_exact(cases.len()).map_err(|_| Error::NoMemory)?;
@@ -100,6 +101,7 @@ unsafe fn of_many(cases: &[zk_case], deadline: zk_time, order: Order) -> Result<
 ///
 /// # Safety
 /// H1, H2.
+#[inline(always)]
 unsafe fn select(cases: *const zk_case, n: usize, deadline: zk_time, order: Order) -> Result<c_int, Error> {
     if n > MAX_CASES || !cases.is_aligned() || (cases.is_null() && n > 0) {
         return Err(Error::Invalid);

@@ -1,7 +1,8 @@
 //! What of a channel can be seen without its lock: enough to say for sure that an operation was not possible.
 //!
 //! *Where it sits*: layer 1, part of a channel's header (`chan/core.rs`), which keeps it up to date. Read by operations that
-//! do not wait: on one channel alone, and by a select with default over several.
+//! do not wait: on one channel alone, and by a select with default over several; and by every select, as a hint before it takes the locks and,
+//! exact then, under them.
 //!
 //! # State
 //!

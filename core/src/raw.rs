@@ -30,6 +30,7 @@ use crate::select::{not_now, select_raw, Op as SelOp, SelCase};
 use crate::start::{self, Attributes, StartError};
 use crate::{runtime, sanitize, sched};
 use core::ffi::{c_int, c_void};
+use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 /// Monotonic nanoseconds.
@@ -64,8 +65,10 @@ impl From<RuntimeError> for Error {
 }
 
 /// The number of an error in `zokor.h`.
+#[inline]
 pub fn code(e: Error) -> i32 {
     match e {
+        Error::Os(e) => -e.0,
         Error::Closed => -5001,
         Error::TimedOut => -5002,
         Error::WouldBlock => -5003,
@@ -81,7 +84,6 @@ pub fn code(e: Error) -> i32 {
         Error::NotSup => -5013,
         Error::Limit => -5016,
         Error::Interrupted => -libc::EINTR,
-        Error::Os(e) => -e.0,
     }
 }
 
@@ -132,6 +134,7 @@ const SMALL: usize = 16;
 ///
 /// # Safety
 /// Channels live until the call returns; `elem` is as for `send` and `recv`.
+#[inline(always)]
 pub unsafe fn select(cases: &[Case], deadline: Time, order: Order) -> Result<Selected> {
     if cases.len() > 65536 {
         return Err(Error::Invalid);
@@ -142,39 +145,58 @@ pub unsafe fn select(cases: &[Case], deadline: Time, order: Order) -> Result<Sel
     if deadline != NOWAIT {
         may_block()?;
     }
-    // SAFETY: by the caller.
-    if deadline == NOWAIT && none_possible(cases.len(), |i| unsafe { cases[i].look() }) {
-        return not_now();
+    // SAFETY: by the caller; the room is for all cases.
+    unsafe {
+        if deadline == NOWAIT && none_possible(cases.len(), |i| cases[i].look()) {
+            return not_now();
+        }
+        if cases.len() <= SMALL {
+            let mut room = [const { MaybeUninit::<SelCase>::uninit() }; SMALL];
+            select_in(&mut room[..cases.len()], cases, deadline, order)
+        } else {
+            select_many(cases, deadline, order)
+        }
     }
-    // SAFETY: by the caller.
-    unsafe { select_slow(cases, deadline, order) }
 }
 
-unsafe fn select_slow(cases: &[Case], deadline: Time, order: Order) -> Result<Selected> {
-    let none = SelCase { chan: core::ptr::null(), elem: core::ptr::null_mut(), op: SelOp::Recv };
-    let mut small = [none; SMALL];
-    let mut large = Vec::new();
-    let sel: &mut [SelCase] = if cases.len() <= SMALL {
-        &mut small[..cases.len()]
-    } else {
-        large.resize(cases.len(), none);
-        &mut large
-    };
-    let mut scratch = Scratch::default();
-    // SAFETY: by the caller.
+#[cold]
+#[inline(never)]
+unsafe fn select_many(cases: &[Case], deadline: Time, order: Order) -> Result<Selected> {
+    let mut room = Vec::new();
+    room.resize_with(cases.len(), MaybeUninit::uninit);
+    // SAFETY: by the caller; the room is for all cases.
+    unsafe { select_in(&mut room, cases, deadline, order) }
+}
+
+/// In `room` for as many cases as there are. No frame of its own on the way to the switch, as in `chan/park.rs`.
+#[inline(always)]
+unsafe fn select_in(
+    room: &mut [MaybeUninit<SelCase>],
+    cases: &[Case],
+    deadline: Time,
+    order: Order,
+) -> Result<Selected> {
+    // SAFETY: by the caller of `select`; all of the room has been written before it is read.
     unsafe {
-        for (s, c) in sel.iter_mut().zip(cases) {
-            let Some(chan) = c.chan.as_ref() else { continue };
+        let mut special = false;
+        for (s, c) in room.iter_mut().zip(cases) {
+            let Some(chan) = c.chan.as_ref() else {
+                s.write(SelCase { chan: core::ptr::null(), elem: core::ptr::null_mut(), op: SelOp::Recv });
+                continue;
+            };
             if c.op == Op::Send && chan.is_sealed() {
                 return Err(Error::Perm);
             }
             let op = if c.op == Op::Send { SelOp::Send } else { SelOp::Recv };
-            *s = SelCase { chan: chan.header(), elem: c.elem, op };
-            scratch.reserve(c, chan);
+            s.write(SelCase { chan: chan.header(), elem: c.elem, op });
+            special |= discards(c, chan) || keeps(c, chan);
         }
-        scratch.lend(sel, cases);
-        for c in cases {
-            c.chan.as_ref().inspect(|c| sanitize::release((&raw const **c).cast()));
+        let sel = core::slice::from_raw_parts_mut(room.as_mut_ptr().cast::<SelCase>(), cases.len());
+        let _scratch = if special { Scratch::lent_to(sel, cases) } else { Scratch::default() };
+        if sanitize::listens() {
+            for c in cases {
+                c.chan.as_ref().inspect(|c| sanitize::release((&raw const **c).cast()));
+            }
         }
         let r = select_raw(sel, deadline, order)?;
         sanitize::acquire(cases[r.index].chan.cast());
@@ -193,23 +215,33 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn reserve(&mut self, c: &Case, chan: &ByteChan) {
-        let words = words(chan);
-        if discards(c, chan) {
-            self.shared = self.shared.max(words);
-        } else if c.op == Op::Send && chan.leaves_values() {
-            self.own += words;
-        }
-    }
-
     /// Gives the cases that need it a place, with the value if it is a send.
     ///
     /// # Safety
     /// As for `select`.
-    unsafe fn lend(&mut self, sel: &mut [SelCase], cases: &[Case]) {
-        if self.shared + self.own == 0 {
-            return;
+    #[cold]
+    #[inline(never)]
+    unsafe fn lent_to(sel: &mut [SelCase], cases: &[Case]) -> Scratch {
+        let mut scratch = Scratch::default();
+        // SAFETY: by the caller the channels are alive.
+        for (c, chan) in cases.iter().filter_map(|c| unsafe { c.chan.as_ref() }.map(|chan| (c, chan))) {
+            scratch.reserve(c, chan);
         }
+        // SAFETY: by the caller.
+        unsafe { scratch.lend(sel, cases) };
+        scratch
+    }
+
+    fn reserve(&mut self, c: &Case, chan: &ByteChan) {
+        let words = words(chan);
+        if discards(c, chan) {
+            self.shared = self.shared.max(words);
+        } else if keeps(c, chan) {
+            self.own += words;
+        }
+    }
+
+    unsafe fn lend(&mut self, sel: &mut [SelCase], cases: &[Case]) {
         self.words.resize(self.shared + self.own, 0);
         let mut next = self.shared;
         for (s, c) in sel.iter_mut().zip(cases) {
@@ -218,7 +250,7 @@ impl Scratch {
                 let Some(chan) = c.chan.as_ref() else { continue };
                 if discards(c, chan) {
                     s.elem = self.words.as_mut_ptr().cast();
-                } else if c.op == Op::Send && chan.leaves_values() {
+                } else if keeps(c, chan) {
                     s.elem = self.words.as_mut_ptr().add(next).cast();
                     s.elem.copy_from_nonoverlapping(c.elem, chan.elem_size());
                     next += words(chan);
@@ -233,14 +265,23 @@ fn words(chan: &ByteChan) -> usize {
     chan.elem_size().div_ceil(16).max(1)
 }
 
+/// Whether a value is received into nothing and has to be dropped.
+#[inline(always)]
 fn discards(c: &Case, chan: &ByteChan) -> bool {
     c.op == Op::Recv && c.elem.is_null() && chan.has_drop()
+}
+
+/// Whether a send may find another value in the place of its own.
+#[inline(always)]
+fn keeps(c: &Case, chan: &ByteChan) -> bool {
+    c.op == Op::Send && chan.leaves_values()
 }
 
 /// Ends the value that nobody wants, and zeroes what a closed channel did not fill.
 ///
 /// # Safety
 /// As for `select`; `elem` is the place that the case `c`, which ran as `r` says, had.
+#[inline(always)]
 unsafe fn settle(c: &Case, r: Selected, elem: *mut u8) {
     // SAFETY: by the caller: the case that ran has a channel and room for its value.
     unsafe {

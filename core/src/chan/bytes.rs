@@ -22,6 +22,7 @@ use super::source::Source;
 use crate::cell::{AtomicUsize, Ordering};
 use crate::{runtime, sanitize};
 use core::ffi::c_void;
+use std::ptr;
 use std::sync::Arc;
 
 /// Called with each value that was sent and that nobody received, or that the channel dropped, and the user's word.
@@ -72,10 +73,10 @@ unsafe impl Sync for ByteChan {}
 /// Refuses a blocking call on a helper thread, and in a goroutine whose context has ended.
 #[inline(always)]
 pub fn may_block() -> Result<(), Error> {
-    if crate::sched::worker::current().is_none() {
+    let Some(w) = crate::sched::worker::current() else {
         return if crate::sched::in_helper() { Err(Error::Perm) } else { Ok(()) };
-    }
-    match crate::sched::bound_end() {
+    };
+    match crate::sched::bound_end_on(w) {
         None => Ok(()),
         Some(o) => Err(crate::sched::at_once(o.into(), FOREVER)),
     }
@@ -252,7 +253,7 @@ impl ByteChan {
     ///
     /// # Safety
     /// `elem` points to `elem_size` readable bytes that stay unchanged until the call returns.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn send(&self, elem: *const u8, deadline: i64) -> Result<(), Error> {
         self.check(deadline)?;
         if !self.plain {
@@ -261,7 +262,13 @@ impl ByteChan {
         }
         let _edges = Edges::of(self);
         // SAFETY: by the caller; without a policy nothing is written to `elem`.
-        unsafe { self.named(deadline, |d| self.core.send(elem.cast_mut(), d).or_else(sent)) }
+        unsafe {
+            if self.shows_name(deadline) {
+                self.under_name(deadline, &|d| self.core.send(elem.cast_mut(), d).or_else(sent))
+            } else {
+                self.core.send_here(elem.cast_mut(), deadline).or_else(sent)
+            }
+        }
     }
 
     /// A send that does not wait, whatever the deadline. The bytes at `elem` are the caller's to keep, so what may come back does
@@ -295,17 +302,16 @@ impl ByteChan {
         self.core.policy().is_some_and(|p| p.drops() && p.hands_over())
     }
 
-    /// Runs an operation; if it has to wait, dumps show the channel's name meanwhile.
+    /// Whether an operation has a name to show in dumps if it has to wait.
     #[inline(always)]
-    fn named(&self, deadline: i64, op: impl Fn(i64) -> Result<(), Error>) -> Result<(), Error> {
-        match &self.name {
-            Some(name) if deadline != NOWAIT => Self::named_slow(name, deadline, op),
-            _ => op(deadline),
-        }
+    fn shows_name(&self, deadline: i64) -> bool {
+        self.name.is_some() && deadline != NOWAIT
     }
 
+    /// Runs an operation; if it has to wait, dumps show the channel's name meanwhile.
     #[cold]
-    fn named_slow(name: &str, deadline: i64, op: impl Fn(i64) -> Result<(), Error>) -> Result<(), Error> {
+    #[inline(never)]
+    fn under_name(&self, deadline: i64, op: &dyn Fn(i64) -> Result<(), Error>) -> Result<(), Error> {
         match op(NOWAIT) {
             Err(Error::WouldBlock) => {}
             other => return other,
@@ -316,11 +322,22 @@ impl ByteChan {
         }
         // SAFETY: g is the running goroutine, before and after; the channel and its name outlive the wait.
         unsafe {
-            (*g).set_wait_name(Some(name));
+            (*g).set_wait_name(self.name.as_deref().map(ptr::from_ref));
             let r = op(deadline);
             (*g).set_wait_name(None);
             r
         }
+    }
+
+    /// All of a [`recv`](ByteChan::recv) with `NOWAIT` where there was an instant, just now, at which the channel was empty and open: then its
+    /// answer is `WouldBlock`. False says nothing, and nothing has happened.
+    #[inline(always)]
+    pub fn finds_nothing(&self) -> bool {
+        let nothing = !runtime::is_down() && !sanitize::listens() && self.core.header().surely_empty();
+        if nothing {
+            crate::sched::checkpoint(false); // G-11
+        }
+        nothing
     }
 
     /// Copies a value out; null `elem` discards it. Closed and drained: zeroes `elem`.
@@ -330,7 +347,7 @@ impl ByteChan {
     ///
     /// # Safety
     /// `elem` is null or points to `elem_size` writable bytes that are not used until the call returns.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn recv(&self, elem: *mut u8, deadline: i64) -> Result<(), Error> {
         self.check(deadline)?;
         let _edges = Edges::of(self);
@@ -339,7 +356,13 @@ impl ByteChan {
             return unsafe { self.recv_and_drop(deadline) };
         }
         // SAFETY: by the caller; a null elem takes nothing, and there is nothing to drop.
-        let r = self.named(deadline, |d| unsafe { self.core.recv(elem, d) });
+        let r = unsafe {
+            if self.shows_name(deadline) {
+                self.under_name(deadline, &|d| self.core.recv(elem, d))
+            } else {
+                self.core.recv_here(elem, deadline)
+            }
+        };
         if r == Err(Error::Closed) && !elem.is_null() {
             // SAFETY: by the caller.
             unsafe { elem.write_bytes(0, self.elem_size) };
@@ -353,7 +376,7 @@ impl ByteChan {
         let p = scratch.as_mut_ptr();
         // SAFETY: p has room for a value.
         unsafe {
-            self.named(deadline, |d| self.core.recv(p, d))?;
+            self.under_name(deadline, &|d| self.core.recv(p, d))?;
             self.drop_value(p);
         }
         Ok(())

@@ -31,13 +31,12 @@ use super::count::Counted;
 use super::policy::{Policy, Stayed};
 use super::ring::Ring;
 use super::source::Source;
-use crate::goroutine::Reason;
 use crate::list::List;
 use crate::mirror::Mirror;
+use crate::sched;
 use crate::sched::worker::{self, Worker};
-use crate::sched::{self, timers};
 use crate::sys::BiasedLock;
-use crate::wait::{Node, Outcome};
+use crate::wait::Node;
 use std::cell::UnsafeCell;
 
 pub use super::step::{Step, VTable};
@@ -168,7 +167,7 @@ impl Header {
 
     /// Whether there was an instant, just now, at which a receive was not possible (C-23). Never so for a timer's channel.
     #[inline(always)]
-    fn surely_empty(&self) -> bool {
+    pub(super) fn surely_empty(&self) -> bool {
         self.source.is_none() && self.mirror.is_empty()
     }
 
@@ -471,6 +470,19 @@ impl<R: Ring> Core<R> {
     /// has a policy that hands values over.
     #[inline]
     pub unsafe fn send(&self, src: *mut u8, deadline: i64) -> Result<(), Stayed> {
+        // SAFETY: by the caller.
+        unsafe { self.send_here(src, deadline) }
+    }
+
+    /// The same without a frame of its own.
+    ///
+    /// # Errors
+    /// As for [`send`](Core::send).
+    ///
+    /// # Safety
+    /// As for [`send`](Core::send).
+    #[inline(always)]
+    pub unsafe fn send_here(&self, src: *mut u8, deadline: i64) -> Result<(), Stayed> {
         let h = &self.header;
         if deadline == NOWAIT && h.surely_full() {
             return Ok(self.not_now()?);
@@ -498,7 +510,7 @@ impl<R: Ring> Core<R> {
                     h.unlock();
                     Ok(self.not_now()?)
                 }
-                Step::Wait => Ok(self.wait_locked(src, deadline, true)?),
+                Step::Wait => Ok(h.wait_locked(src, deadline, true)?),
             }
         }
     }
@@ -512,6 +524,19 @@ impl<R: Ring> Core<R> {
     /// `dst` has room for a value; null only if the values need no drop.
     #[inline]
     pub unsafe fn recv(&self, dst: *mut u8, deadline: i64) -> Result<(), Error> {
+        // SAFETY: by the caller.
+        unsafe { self.recv_here(dst, deadline) }
+    }
+
+    /// The same without a frame of its own.
+    ///
+    /// # Errors
+    /// As for [`recv`](Core::recv).
+    ///
+    /// # Safety
+    /// As for [`recv`](Core::recv).
+    #[inline(always)]
+    pub unsafe fn recv_here(&self, dst: *mut u8, deadline: i64) -> Result<(), Error> {
         let h = &self.header;
         if deadline == NOWAIT && h.surely_empty() {
             return self.not_now();
@@ -540,7 +565,7 @@ impl<R: Ring> Core<R> {
                     h.unlock();
                     self.not_now()
                 }
-                Step::Wait => self.wait_locked(dst, deadline, false),
+                Step::Wait => h.wait_locked(dst, deadline, false),
             }
         }
     }
@@ -550,40 +575,5 @@ impl<R: Ring> Core<R> {
     fn not_now(&self) -> Result<(), Error> {
         sched::checkpoint(false);
         Err(Error::WouldBlock)
-    }
-
-    /// Queues the caller and parks. The lock is held on entry and released here.
-    unsafe fn wait_locked(&self, elem: *mut u8, deadline: i64, sends: bool) -> Result<(), Error> {
-        let h = &self.header;
-        // SAFETY: the lock is held until the unlock; the node is the caller's own and not in use, since a
-        // party is in one wait at a time.
-        unsafe {
-            let wt = sched::me();
-            let node = sched::node_of(wt);
-            let multi = deadline != FOREVER || sched::is_cancelable(wt);
-            if multi && deadline != FOREVER && deadline <= timers::now() {
-                h.unlock();
-                return Err(sched::at_once(Error::TimedOut, deadline));
-            }
-            if multi {
-                (*wt).begin_multi();
-            } else {
-                (*wt).begin_single();
-            }
-            (*node).set(wt, elem, 0, multi);
-            h.enqueue(node, sends);
-            h.unlock();
-            let reason = if sends { Reason::ChanSend } else { Reason::ChanRecv };
-            match sched::wait(wt, reason, deadline) {
-                Outcome::Peer if (*node).ok => Ok(()),
-                Outcome::Peer => Err(Error::Closed),
-                other => {
-                    h.lock();
-                    h.dequeue(node, sends);
-                    h.unlock();
-                    Err(other.into())
-                }
-            }
-        }
     }
 }

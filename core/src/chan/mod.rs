@@ -6,6 +6,7 @@
 pub mod bytes;
 pub mod core;
 pub mod count;
+mod park;
 pub mod policy;
 pub mod ring;
 pub mod source;

@@ -29,7 +29,7 @@ use crate::cell::{AtomicU64, Ordering};
 use crate::error::{Error, NOWAIT};
 use crate::goroutine::{Reason, State, CANCELABLE, EXCLUSIVE, G};
 use crate::inject::Injector;
-pub use waiting::{bound_end, is_cancelable, me, node_of, sleep_to, wait};
+pub use waiting::{bound_end, bound_end_on, is_cancelable, me, node_of, sleep_to, wait, wait_here};
 
 pub(crate) use crate::timers;
 use crate::wait::{Kind, ThreadWaiter, Waiter};
@@ -262,7 +262,7 @@ unsafe fn send_home(g: *mut G, home: &'static Worker) {
 ///
 /// # Safety
 /// Called on a goroutine that has published itself (V1).
-#[inline]
+#[inline(always)]
 pub unsafe fn park(reason: Reason) {
     let Some(w) = worker::current() else { unreachable!("park outside a goroutine") };
     let g = w.current.get();

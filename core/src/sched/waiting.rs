@@ -3,7 +3,7 @@
 //! *Where it sits*: layer 3, between the verbs and the objects of layer 4, which queue a node, call [`wait`] and look at the
 //! outcome.
 
-use super::{blocking, host, park, running, timers, worker};
+use super::{blocking, host, park, timers, worker};
 use crate::cell::{AtomicU32, Ordering};
 use crate::goroutine::{Reason, BOUND, CANCELABLE, G};
 use crate::sys;
@@ -75,6 +75,16 @@ pub unsafe fn is_cancelable(wt: *const Waiter) -> bool {
 /// published (V1). No lock is held.
 pub unsafe fn wait(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome {
     // SAFETY: by the caller.
+    unsafe { wait_here(wt, reason, deadline) }
+}
+
+/// The same without a frame of its own, for the busiest callers.
+///
+/// # Safety
+/// As for [`wait`].
+#[inline(always)]
+pub unsafe fn wait_here(wt: *const Waiter, reason: Reason, deadline: i64) -> Outcome {
+    // SAFETY: by the caller.
     unsafe {
         if (*wt).kind() == Kind::Thread {
             return wait_thread(&*ThreadWaiter::of(wt), reason, deadline);
@@ -115,7 +125,13 @@ unsafe fn ended_by_context(wt: *const Waiter, g: *mut G) -> bool {
 /// How the context of the running goroutine has ended, if it is bound to one that has.
 #[inline(always)]
 pub fn bound_end() -> Option<Outcome> {
-    let g = running();
+    bound_end_on(worker::current()?)
+}
+
+/// The same for who has asked for the worker and not been switched since.
+#[inline(always)]
+pub fn bound_end_on(w: &worker::Worker) -> Option<Outcome> {
+    let g = w.current.get();
     // SAFETY: the running goroutine's header is valid, and it asks itself.
     if g.is_null() || unsafe { !(*g).has(BOUND) } {
         return None;
@@ -151,6 +167,7 @@ const MOMENT: i64 = 50_000;
 
 /// The native wait of an OS thread.
 #[cold]
+#[inline(never)]
 unsafe fn wait_thread(t: &ThreadWaiter, reason: Reason, deadline: i64) -> Outcome {
     host::thread_sleeps();
     let on_worker = worker::current().filter(|w| !w.current.get().is_null());

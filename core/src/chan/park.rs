@@ -1,0 +1,52 @@
+//! Waiting at a channel, whatever the type of its values.
+//!
+//! *Where it sits*: layer 4, below `chan/core.rs`, which comes here when a send or a receive finds that it has to wait. Calls the scheduler's
+//! verbs.
+//!
+//! There is one function from here down to the switch. A return on a stack that was just switched to is one that the CPU predicts wrongly, for
+//! its stack of return addresses is that of another goroutine: each frame in between costs as much as some twenty instructions.
+
+use super::core::{Error, Header, FOREVER};
+use crate::goroutine::Reason;
+use crate::sched::{self, timers};
+use crate::wait::Outcome;
+
+impl Header {
+    /// Queues the caller and parks. The lock is held on entry and released here.
+    ///
+    /// # Safety
+    /// The caller holds the lock and has found that it has to wait; `elem` is as for a send or a receive.
+    #[inline(never)]
+    pub(super) unsafe fn wait_locked(&self, elem: *mut u8, deadline: i64, sends: bool) -> Result<(), Error> {
+        // SAFETY: the lock is held until the unlock; the node is the caller's own and not in use, since a
+        // party is in one wait at a time.
+        unsafe {
+            let wt = sched::me();
+            let node = sched::node_of(wt);
+            let multi = deadline != FOREVER || sched::is_cancelable(wt);
+            if multi && deadline != FOREVER && deadline <= timers::now() {
+                self.unlock();
+                return Err(sched::at_once(Error::TimedOut, deadline));
+            }
+            if multi {
+                (*wt).begin_multi();
+            } else {
+                (*wt).begin_single();
+            }
+            (*node).set(wt, elem, 0, multi);
+            self.enqueue(node, sends);
+            self.unlock();
+            let reason = if sends { Reason::ChanSend } else { Reason::ChanRecv };
+            match sched::wait_here(wt, reason, deadline) {
+                Outcome::Peer if (*node).ok => Ok(()),
+                Outcome::Peer => Err(Error::Closed),
+                other => {
+                    self.lock();
+                    self.dequeue(node, sends);
+                    self.unlock();
+                    Err(other.into())
+                }
+            }
+        }
+    }
+}
