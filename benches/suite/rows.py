@@ -64,6 +64,8 @@ FAN_OUT = (
 def native(parked, leaves, primes, sleepers):
     """The table beside Go. W11, the network, has its place here once there are sockets."""
     k2, k8 = (("k", 2),), (("k", 8),)
+    # The default sizes from C and from Rust. They are address space; what they differ in is page tables.
+    s64, s256 = (("stack", 64 << 10),), (("stack", 256 << 10),)
     return [
         Row("w1a", 1, "W1a spawn+finish, all in flight", per_op(0.33)),
         Row("w1a", 2, "W1a spawn+finish, all in flight", per_op()),
@@ -89,8 +91,9 @@ def native(parked, leaves, primes, sleepers):
         Row("w6c", 1, "W6 send+recv in one goroutine", per_op(0.40), seed=100_000),
         Row("w6m", 1, "W6 mutex lock+unlock", per_op(1.0), seed=100_000),
         Row("w6t", 1, "W6 try_recv on empty", per_op(0.60), seed=100_000),
-        Row("w7", 1, f"W7 {parked:,} parked goroutines", PARKED, n=parked),
-        Row("w7", 2, f"W7 {parked:,} parked goroutines", PARKED, n=parked),
+        Row("w7", 1, f"W7 {parked:,} parked goroutines, stacks of 64 KiB", PARKED, s64, n=parked),
+        Row("w7", 2, f"W7 {parked:,} parked goroutines, stacks of 64 KiB", PARKED, s64, n=parked),
+        Row("w7", 1, f"W7 {parked:,} parked goroutines, stacks of 256 KiB", PARKED, s256, n=parked),
         Row("w8", 1, f"W8 skynet, {leaves:,} leaves", skynet(0.4), n=leaves),
         Row("w8", 2, f"W8 skynet, {leaves:,} leaves", skynet(None), n=leaves),
         Row("w9", 1, f"W9 prime sieve, {primes:,} primes", skynet(0.30), n=primes),
