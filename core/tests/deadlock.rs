@@ -224,7 +224,7 @@ fn hold_silences() {
 }
 
 static PATIENT: raw::HostHooks =
-    raw::HostHooks { release: || (), interrupt: || false, pending: || false, stack_size: 0 };
+    raw::HostHooks { release: || (), interrupt: || false, pending: || false, preempt: || (), stack_size: 0 };
 
 /// A host's main that is told of a deadlock waits on, for it knows of a thread that comes; that thread's first call may fall into any
 /// moment of the verdict. Main is told, or gets the value, but is never given up.

@@ -36,6 +36,8 @@ pub struct Gor {
     /// What it runs; none once that is over. Reports take names from it.
     pub func: RefCell<Option<Obj>>,
     pub is_main: bool,
+    /// The Python frame that called `run`, below main's; null elsewhere.
+    pub below: Cell<*mut PyObject>,
     /// The channel it sends to or receives from just now, for reports; null otherwise.
     pub waits_for: Cell<*const raw::ByteChan>,
 }
@@ -84,6 +86,7 @@ impl Gor {
             run,
             func: RefCell::new(Some(func)),
             is_main,
+            below: Cell::new(ptr::null_mut()),
             waits_for: Cell::new(ptr::null()),
         }
     }

@@ -14,6 +14,7 @@ mod consts;
 mod ffi;
 mod goroutine;
 mod info;
+mod preempt;
 mod py;
 mod run;
 mod runtime;
@@ -30,14 +31,15 @@ use consts::{consts, Types};
 use ffi::{self as f, PyMethodDef, PyModuleDef, PyObject, Table};
 use py::{Obj, Res};
 
-const COUNT: usize = 17;
+const COUNT: usize = 18;
 
 /// All functions, in one table.
 const fn functions() -> [PyMethodDef; COUNT] {
     let mut all = [f::END; COUNT];
-    let parts: [&[PyMethodDef]; 7] = [
+    let parts: [&[PyMethodDef]; 8] = [
         &run::FUNCTIONS,
         &signals::FUNCTIONS,
+        &preempt::FUNCTIONS,
         &runtime::FUNCTIONS,
         &blocking::FUNCTIONS,
         &select::FUNCTIONS,

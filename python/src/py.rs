@@ -37,6 +37,14 @@ impl Obj {
         }
     }
 
+    /// Takes over a new reference, or null where there is nothing and no exception either.
+    ///
+    /// # Safety
+    /// `p` is null, or a reference that is now ours.
+    pub unsafe fn maybe(p: *mut PyObject) -> Option<Obj> {
+        NonNull::new(p).map(Obj)
+    }
+
     /// A reference of our own to a borrowed object.
     ///
     /// # Safety

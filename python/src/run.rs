@@ -127,6 +127,9 @@ fn start(_: *mut PyObject, args: Args<'_>) -> Res<Obj> {
     // SAFETY: attached.
     let me = unsafe { f::PyThreadState_Get() };
     gor.state.set(me);
+    // SAFETY: attached with `me`; a new reference, or null without an exception.
+    let below = unsafe { Obj::maybe(f::PyThreadState_GetFrame(me).cast()) };
+    gor.below.set(below.as_ref().map_or(ptr::null_mut(), Obj::as_ptr));
     gor.link();
     let result = state::park(|| {
         raw::run_class(state::PYTHON, || {

@@ -11,21 +11,37 @@ use crate::ffi::{self as f, PyObject};
 use crate::goroutine;
 use crate::py::{self, Args, Obj, Res};
 use crate::run::Run;
-use crate::{state, wait};
+use crate::{preempt, state, wait};
 use core::ptr;
-use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
 /// The reading end of the pipe; -1 before the first run. Relaxed: written once, under the GIL, by the thread that reads it.
 static READ: AtomicI32 = AtomicI32::new(-1);
 /// The writing end.
 static WRITE: AtomicI32 = AtomicI32::new(-1);
 
+/// `drain` has found a signal. Relaxed: the thread in `run` alone reads and writes it.
+static FOUND: AtomicBool = AtomicBool::new(false);
+
 /// Whether a signal has come that nobody has looked at: empties the pipe.
 pub fn pending() -> bool {
+    drain();
+    FOUND.load(Relaxed) && FOUND.swap(false, Relaxed)
+}
+
+/// Empties the pipe and notes for [`pending`] what it finds: all but what `preempt` has made Python write.
+pub fn drain() {
     let fd = READ.load(Relaxed);
+    if fd < 0 {
+        return;
+    }
     let mut bytes = [0u8; 64];
-    // SAFETY: the buffer is as long as it says; the descriptor does not block, and is bad before the first run.
-    fd >= 0 && unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) } > 0
+    // SAFETY: the buffer is as long as it says; the descriptor does not block.
+    let n = unsafe { libc::read(fd, bytes.as_mut_ptr().cast(), bytes.len()) };
+    let n = usize::try_from(n).unwrap_or(0);
+    if bytes[..n].iter().any(|&number| i32::from(number) != preempt::SIGNAL) {
+        FOUND.store(true, Relaxed);
+    }
 }
 
 /// Makes the pipe, once per process. None: there are no descriptors left; signals are then seen by EINTR alone.
@@ -71,13 +87,14 @@ pub const FUNCTIONS: [f::PyMethodDef; 1] = [f::fastcall(
 pub fn handled() -> Res<bool> {
     let signal = py::import(c"signal")?;
     let default = signal.attr(c"default_int_handler")?;
-    let ours = py::import(c"zokor._zokor")?.attr(c"_on_sigint")?;
+    let module = py::import(c"zokor._zokor")?;
+    let ours = [module.attr(c"_on_sigint")?, module.attr(c"_on_preempt")?];
     let numbers = py::import(c"builtins")?.call_method(c"list", &[&signal.call_method(c"valid_signals", &[])?])?;
     for number in py::items(&numbers)? {
         let handler = signal.call_method(c"getsignal", &[&number])?;
         // SAFETY: P1; live.
         let callable = unsafe { f::PyCallable_Check(handler.as_ptr()) } != 0;
-        if callable && handler.as_ptr() != default.as_ptr() && !py::equal(&handler, &ours) {
+        if callable && handler.as_ptr() != default.as_ptr() && !ours.iter().any(|o| py::equal(&handler, o)) {
             return Ok(true);
         }
     }
@@ -89,13 +106,15 @@ pub struct Signals {
     /// Our handler of SIGINT. Python's own would raise `KeyboardInterrupt` in whatever goroutine is running; ours
     /// raises it in main. A handler the program has set itself is left alone.
     handler: Option<Obj>,
+    /// The handler through which goroutines are preempted, where the program has none for that signal.
+    preempt: Option<Obj>,
     /// Whether the pipe is Python's wakeup descriptor. One that is there already is left alone.
     wakeup: bool,
 }
 
 impl Signals {
     pub fn install() -> Res<Signals> {
-        let mut changed = Signals { handler: None, wakeup: false };
+        let mut changed = Signals { handler: None, preempt: None, wakeup: false };
         if !state::on_main_thread() {
             return Ok(changed);
         }
@@ -115,6 +134,13 @@ impl Signals {
             signal.call_method(c"signal", &[&number, &ours])?;
             changed.handler = Some(ours);
         }
+        match preempt::install() {
+            Ok(ours) => changed.preempt = ours,
+            Err(e) => {
+                changed.restore(); // keeps the exception
+                return Err(e);
+            }
+        }
         Ok(changed)
     }
 
@@ -131,6 +157,7 @@ impl Signals {
     }
 
     fn put_back(self) -> Res<()> {
+        preempt::uninstall(self.preempt)?;
         if !self.wakeup && self.handler.is_none() {
             return Ok(());
         }

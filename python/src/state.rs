@@ -25,7 +25,7 @@
 //!   current last, on this thread. Later versions see to that themselves.
 
 use crate::ffi::{self as f, HangGuard, PyInterpreterState, PyThreadState};
-use crate::raw;
+use crate::{preempt, raw};
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
@@ -50,8 +50,13 @@ static CLOSING: AtomicBool = AtomicBool::new(false);
 static SWAPPING: AtomicUsize = AtomicUsize::new(0);
 
 /// What the engine calls.
-pub static HOOKS: raw::HostHooks =
-    raw::HostHooks { release, interrupt: || true, pending: crate::signals::pending, stack_size: STACK_SIZE };
+pub static HOOKS: raw::HostHooks = raw::HostHooks {
+    release,
+    interrupt: || true,
+    pending: crate::signals::pending,
+    preempt: preempt::ask,
+    stack_size: STACK_SIZE,
+};
 
 /// Stacks of Python goroutines. The recursion counters of CPython up to 3.13 take a stack of 8 MiB for granted; pages
 /// that are never touched cost nothing.
@@ -177,6 +182,9 @@ unsafe fn change(held: *mut PyThreadState, me: *mut PyThreadState) {
         }
     }
     HELD.set(me);
+    if on_main_thread() {
+        preempt::now_runs(me);
+    }
     bury();
 }
 
@@ -184,6 +192,7 @@ unsafe fn change(held: *mut PyThreadState, me: *mut PyThreadState) {
 fn bury() {
     let dead = DEAD.replace(ptr::null_mut());
     if !dead.is_null() {
+        preempt::forget(dead);
         // SAFETY: it was cleared by its goroutine, is not current, and nobody else knows it.
         unsafe { f::PyThreadState_Delete(dead) };
     }

@@ -31,6 +31,9 @@ pub struct HostHooks {
     pub interrupt: fn() -> bool,
     /// The thread in `run` is about to sleep: whether a signal came before, which would not end that sleep. Called often.
     pub pending: fn() -> bool,
+    /// A goroutine of this class has kept the thread in `run` for longer than its slice while there are others. Called by the
+    /// monitor, at each tick until it gives way: a host that can interrupt its code does so.
+    pub preempt: fn(),
     /// Size of the stacks of this class, main's included, in bytes; 0: the default.
     pub stack_size: usize,
 }
@@ -83,6 +86,15 @@ pub fn thread_sleeps() {
 /// A plain thread's native wait was interrupted by a signal. True: the wait should end.
 pub fn thread_interrupted() -> bool {
     any() && (1..CLASSES as u8).any(|c| get(c).is_some_and(|h| (h.interrupt)()))
+}
+
+/// A host's goroutine on the thread in `run` has used up its slice and makes no call that would end it.
+pub fn preempt() {
+    for class in 1..CLASSES as u8 {
+        if let Some(h) = get(class) {
+            (h.preempt)();
+        }
+    }
 }
 
 /// The thread in `run` is about to sleep.

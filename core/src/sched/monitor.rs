@@ -136,6 +136,7 @@ fn tick(seen: &mut Vec<Seen>) {
     let mut stuck: Option<&'static Worker> = None;
     // Turns may be long: what nobody idle can come for does not wait for as many as there are between two looks around.
     let unseen = (overdue || !INJECTOR.is_empty()) && !idle::GATE.may_wake();
+    let mut overstays = false;
     table::any(|w| {
         if w.seat.is_permitted() && (unseen || !w.inbox.is_empty()) {
             w.attention.preempt();
@@ -144,12 +145,18 @@ fn tick(seen: &mut Vec<Seen>) {
             // A host's goroutines cannot leave the thread they start on, and handing its lock over is slow: others start
             // them elsewhere only if it takes long.
             let patience = if w.hosts.load(Ordering::Relaxed) { HOST_PATIENCE } else { PATIENCE };
-            if watch(w, s) >= patience {
+            let same = watch(w, s);
+            if same >= patience && w.seat.is_permitted() {
                 stuck = Some(w);
             }
+            // With a permit or without: those that are parked on this thread cannot go on elsewhere.
+            overstays |= same >= SLICE_TICKS && w.is_runner && w.hosts.load(Ordering::Relaxed);
         }
         false
     });
+    if overstays && super::live() > 1 {
+        super::host::preempt();
+    }
     if !wanted {
         return;
     }
@@ -165,7 +172,7 @@ fn tick(seen: &mut Vec<Seen>) {
 /// Notes how long a worker has been in the same slice; asks it to end one that is used up.
 fn watch(w: &'static Worker, s: &mut Seen) -> u32 {
     let slice = w.slice.load(Ordering::Relaxed);
-    if !w.seat.is_permitted() || slice != s.slice {
+    if !w.seat.is_on_goroutine() || slice != s.slice {
         *s = Seen { slice, same: 0 };
         return 0;
     }

@@ -53,6 +53,11 @@ impl Seat {
         self.permitted.load(Ordering::Relaxed)
     }
 
+    /// Whether its worker may be on a goroutine: with a permit, or without because that was taken meanwhile.
+    pub fn is_on_goroutine(&self) -> bool {
+        self.is_permitted() || self.revoked.load(Ordering::Relaxed)
+    }
+
     /// Takes over a permit that `Gate::wake_one` accounted for, on a new thread that begins by searching.
     pub fn adopt(&self) {
         self.permitted.store(true, Ordering::Relaxed);
