@@ -23,8 +23,9 @@ const PAUSE: u32 = 60;
 const PATIENCE: u32 = 48;
 /// Passes at the most, when somebody does not get on because it wakes others.
 const MAX_PASSES: u32 = 4 * PATIENCE;
-/// Most wake-ups left out after fruitless ones.
-const MAX_SKIP: u32 = 255;
+/// Most wake-ups left out after fruitless ones: what two goroutines that wake each other do in some 100 µs. Then a wake-up, with a search
+/// that runs into the queue's owner all the time, is a small part of it.
+const MAX_SKIP: u32 = 4095;
 
 /// A queue that anybody may steal from at once holds so many goroutines.
 const LEAST: usize = 2;

@@ -96,7 +96,7 @@ pub(super) unsafe fn inject(g: *mut G) {
 ///
 /// A pair of goroutines that wake each other leaves nothing to steal: the woken worker finds the slot in
 /// front already taken, over and over. So each fruitless wake-up doubles the number of attempts that
-/// are left out after it, and a successful theft resets it. Work behind the slot in front is always
+/// are left out after it, and a successful theft, whoever's, ends all of this. Work behind the slot in front is always
 /// worth a wake-up; and the monitor looks at the queues of busy workers in any case.
 #[inline(always)]
 pub fn wake_for(w: &Worker) {
@@ -107,7 +107,7 @@ pub fn wake_for(w: &Worker) {
 
 #[cold]
 fn wake_for_slow(w: &Worker) {
-    let skip = w.wake_skip.get();
+    let skip = w.wake_skip.get().min(find::fruitless_wakes());
     let behind = w.queue.len_hint();
     // In a blocking section, or revoked, it does not come to run its queue itself.
     let runs_it = w.seat.is_permitted();
