@@ -274,21 +274,6 @@ impl<N: Linked> Fifo<N> {
         Fifo { head: ptr::null_mut(), tail: ptr::null_mut(), len: 0 }
     }
 
-    /// The chain from `head` to `tail`, `n` nodes long.
-    ///
-    /// # Safety
-    ///
-    /// The links lead from `head` to `tail` over `n` valid nodes that are in no chain; both are null
-    /// if `n` is 0. The tail's link may hold anything.
-    #[inline]
-    pub(crate) unsafe fn from_parts(head: *mut N, tail: *mut N, n: usize) -> Fifo<N> {
-        if n != 0 {
-            // SAFETY: the caller promises that the tail is a valid node.
-            unsafe { *N::link(tail) = ptr::null_mut() };
-        }
-        Fifo { head, tail, len: n }
-    }
-
     /// Whether there is no node.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
@@ -403,13 +388,6 @@ impl<N: Linked> Fifo<N> {
         }
         self.len -= max;
         Fifo { head, tail: last, len: max }
-    }
-
-    /// Takes the older half out, rounded up, but at most `max` nodes, and returns its first node, its
-    /// last node and their number (null, null, 0 from an empty chain).
-    pub(crate) fn split_half(&mut self, max: usize) -> (*mut N, *mut N, usize) {
-        let part = self.split_front(self.len.div_ceil(2).min(max));
-        (part.head, part.tail, part.len)
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! `in_use`: the owner is at the chain, or about to be. `stealing`: a thief has the chain or asks for
 //! it; also the try-lock among thieves. `hint`: twice the chain's
-//! length, plus one if the `next` slot is filled, when somebody last left it.
+//! length, that of `woken` included, plus one if the `next` slot is filled, when somebody last left it.
 //!
 //! # Protocol
 //!
@@ -51,11 +51,13 @@ use crate::sys::{heavy_fence, light_fence};
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
-/// What the lock of a [`LocalQueue`] protects: the chain (to which it dereferences) and the slot for
-/// the goroutine that runs before all of it.
+/// What the lock of a [`LocalQueue`] protects: the chain (to which it dereferences), the one of those whose moment has
+/// come, and the slot for the goroutine that runs before all of them.
 #[derive(Debug)]
 pub(crate) struct Inner<N: Linked> {
     chain: Fifo<N>,
+    /// A second chain, which takes turns with the first: see [`turn`](Inner::turn).
+    pub(crate) woken: Fifo<N>,
     /// The one that runs next, in no chain; null if there is none. Not counted in `len`.
     pub(crate) next: *mut N,
 }
@@ -77,6 +79,37 @@ impl<N: Linked> DerefMut for Inner<N> {
 }
 
 impl<N: Linked> Inner<N> {
+    /// The chain to take from: the one whose turn it is, or the other if that is empty.
+    #[inline(always)]
+    pub(crate) fn turn(&mut self, woken_first: bool) -> &mut Fifo<N> {
+        if !self.woken.is_empty() && (woken_first || self.chain.is_empty()) {
+            &mut self.woken
+        } else {
+            &mut self.chain
+        }
+    }
+
+    /// How many nodes there are, `next` not counted.
+    #[inline(always)]
+    fn total(&self) -> usize {
+        self.chain.len + self.woken.len
+    }
+
+    /// Takes half of both chains, rounded up, and `max` nodes at most. For thieves.
+    pub(crate) fn take_half(&mut self, max: usize) -> Fifo<N> {
+        let n = self.total().div_ceil(2).min(max);
+        let mut part = self.woken.split_front(n.min(self.woken.len.div_ceil(2)));
+        part.append_all(self.chain.split_front(n - part.len));
+        part
+    }
+
+    /// Takes everything but `next`.
+    pub(crate) fn take_all(&mut self) -> Fifo<N> {
+        let mut all = std::mem::take(&mut self.woken);
+        all.append_all(std::mem::take(&mut self.chain));
+        all
+    }
+
     /// Puts `node` into the slot and returns the one that was there, or null.
     #[inline(always)]
     pub(crate) fn set_next(&mut self, node: *mut N) -> *mut N {
@@ -128,7 +161,7 @@ impl<N: Linked> LocalQueue<N> {
     const_new! {
         /// An empty queue.
         pub(crate) const fn new() -> LocalQueue<N> {
-            let inner = Inner { chain: Fifo::new(), next: ptr::null_mut() };
+            let inner = Inner { chain: Fifo::new(), woken: Fifo::new(), next: ptr::null_mut() };
             LocalQueue {
                 owner: OwnerSide {
                     in_use: AtomicBool::new(false),
@@ -140,7 +173,7 @@ impl<N: Linked> LocalQueue<N> {
         }
     }
 
-    /// How many nodes were in the chain when somebody last left it, `next` not counted. For everybody,
+    /// How many nodes were in the chains when somebody last left them, `next` not counted. For everybody,
     /// without a lock.
     #[inline(always)]
     pub(crate) fn len_hint(&self) -> usize {
@@ -189,7 +222,7 @@ impl<N: Linked> LocalQueue<N> {
         let inner = unsafe { &mut *inner };
         let result = f(inner);
         // Left out when nothing changes, which keeps the line with those who watch it.
-        let hint = inner.chain.len << 1 | usize::from(!inner.next.is_null());
+        let hint = inner.total() << 1 | usize::from(!inner.next.is_null());
         if self.thief.hint.load(Ordering::Relaxed) != hint {
             self.thief.hint.store(hint, Ordering::Relaxed);
         }

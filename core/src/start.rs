@@ -230,6 +230,7 @@ unsafe fn drop_result<T>(g: *mut G, result: Result<T, Payload>) {
 ///
 /// # Safety
 /// Called by `sched::end` as the last use of the header.
+#[inline(always)]
 pub(crate) unsafe fn retire(w: &Worker, g: *mut G) {
     // SAFETY: ours until Done is stored.
     unsafe {

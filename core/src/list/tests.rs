@@ -165,10 +165,9 @@ fn fifo_agrees_with_a_deque() {
                 // A half goes round and comes back at the end.
                 let max = r.below(20) as usize;
                 let half = model.len().div_ceil(2).min(max);
-                let (head, tail, n) = f.split_half(max);
-                assert_eq!(n, half);
-                // SAFETY: just taken out of a chain.
-                unsafe { f.append(head, tail, n) };
+                let part = f.split_front(half);
+                assert_eq!(part.len(), half);
+                f.append_all(part);
                 model.rotate_left(half);
             }
             _ => {
@@ -185,17 +184,14 @@ fn fifo_agrees_with_a_deque() {
 }
 
 #[test]
-fn fifo_from_parts_cuts_the_tail() {
+fn fifo_split_cuts_the_tail() {
     let nodes = Nodes::new(3);
-    // SAFETY: a chain of two whose tail still points on, as a walk over a longer one leaves it.
-    let f = unsafe {
-        *Node::link(nodes.0[0]) = nodes.0[1];
-        *Node::link(nodes.0[1]) = nodes.0[2];
-        Fifo::from_parts(nodes.0[0], nodes.0[1], 2)
-    };
-    assert_eq!(chain(&f), [0, 1]);
-    // SAFETY: no nodes at all.
-    let none: Fifo<Node> = unsafe { Fifo::from_parts(ptr::null_mut(), ptr::null_mut(), 0) };
+    let mut all = Fifo::new();
+    // SAFETY: valid nodes that are in no chain.
+    nodes.0.iter().for_each(|&n| unsafe { all.push_back(n) });
+    let f = all.split_front(2);
+    assert_eq!((chain(&f), chain(&all)), (vec![0, 1], vec![2]));
+    let none = all.split_front(0);
     assert!(none.is_empty());
     let mut g = Fifo::new();
     g.append_all(f);

@@ -38,10 +38,7 @@ fn drain(chain: &mut Fifo<Node>) -> Vec<usize> {
 
 /// Steals half of what `q` has.
 fn steal(q: &LocalQueue<Node>) -> Option<Vec<usize>> {
-    let part = q.try_steal(|inner| {
-        let n = inner.len().div_ceil(2);
-        inner.split_front(n)
-    });
+    let part = q.try_steal(|inner| inner.take_half(usize::MAX));
     part.map(|mut chain| drain(&mut chain))
 }
 
@@ -69,15 +66,39 @@ mod threads {
             assert_eq!(q.len_hint(), 4);
             assert_eq!(consume(q.owner(Inner::take_next)), 9);
             assert!(q.owner(Inner::take_next).is_null());
-            let (head, tail, n) = q.owner(|i| i.split_half(100));
-            assert_eq!((n, q.len_hint()), (2, 2));
-            assert_eq!(drain(&mut Fifo::from_parts(head, tail, n)), [1, 2]);
+            let mut part = q.owner(|i| i.take_half(100));
+            assert_eq!((part.len(), q.len_hint()), (2, 2));
+            assert_eq!(drain(&mut part), [1, 2]);
         }
         assert_eq!(steal(&q), Some(vec![3]));
         assert_eq!(q.len_hint(), 1);
         assert_eq!(steal(&q), Some(vec![4]));
         assert_eq!(steal(&q), Some(vec![]));
         assert_eq!(q.len_hint(), 0);
+    }
+
+    #[test]
+    fn both_chains_are_served() {
+        let q = LocalQueue::new();
+        // SAFETY: the only thread that knows the queue.
+        unsafe {
+            q.owner(|i| (0..4).for_each(|id| i.push_back(node(id))));
+            q.owner(|i| (10..13).for_each(|id| i.woken.push_back(node(id))));
+            assert_eq!(q.len_hint(), 7);
+            let turn = |woken| consume(q.owner(|i| i.turn(woken).pop_front()));
+            assert_eq!([turn(true), turn(false)], [10, 0], "by turns");
+            // Half of each.
+            assert_eq!(steal(&q), Some(vec![11, 1, 2]));
+            assert_eq!(q.len_hint(), 2);
+            assert_eq!([turn(false), turn(false)], [3, 12], "the other one when one is empty");
+            q.owner(|i| i.push_back(node(4)));
+            assert_eq!(turn(true), 4);
+            q.owner(|i| (0..3).for_each(|id| i.woken.push_back(node(id))));
+            assert_eq!(drain(&mut q.owner(|i| i.take_half(1))), [0], "no more than asked for");
+            q.owner(|i| i.push_back(node(3)));
+            assert_eq!(drain(&mut q.owner(Inner::take_all)), [1, 2, 3]);
+        }
+        assert!(!q.has_work_hint());
     }
 
     #[test]
@@ -115,11 +136,16 @@ mod threads {
         loop {
             for _ in 0..r.below(8).min((total - pushed) as u32) {
                 // SAFETY: this thread is the owner.
-                unsafe { q.owner(|i| i.push_back(node(pushed))) };
+                unsafe {
+                    q.owner(|i| match pushed % 3 {
+                        0 => i.woken.push_back(node(pushed)),
+                        _ => i.push_back(node(pushed)),
+                    })
+                };
                 pushed += 1;
             }
             // SAFETY: this thread is the owner.
-            let p = unsafe { q.owner(|i| i.pop_front()) };
+            let p = unsafe { q.owner(|i| i.turn(mine.len() % 2 == 0).pop_front()) };
             match (p.is_null(), pushed == total) {
                 (false, _) => mine.push(consume(p)),
                 (true, true) => break,
@@ -154,7 +180,7 @@ mod model {
 
     fn pop(q: &LocalQueue<Node>) -> Option<usize> {
         // SAFETY: called by the owner alone.
-        let p = unsafe { q.owner(|i| i.pop_front()) };
+        let p = unsafe { q.owner(|i| i.turn(true).pop_front()) };
         (!p.is_null()).then(|| consume(p))
     }
 
@@ -175,7 +201,8 @@ mod model {
             push(&q, 0);
             let theirs = q.clone();
             let thief = thread::spawn(move || steal(&theirs).unwrap_or_default());
-            push(&q, 1);
+            // SAFETY: this thread is the owner.
+            unsafe { q.owner(|i| i.woken.push_back(node(1))) };
             let mut all: Vec<usize> = pop(&q).into_iter().collect();
             all.extend(thief.join().unwrap());
             all.extend(std::iter::from_fn(|| pop(&q)));

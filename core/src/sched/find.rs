@@ -291,25 +291,17 @@ impl Worker {
     /// pinned one would be torn from the goroutine it talks to for good.
     fn steal_from(&self, v: &'static Worker) -> *mut G {
         let taken = v.queue.try_steal(|q| {
-            let (head, tail, n) = q.split_half(BATCH);
-            if n == 0 {
-                let g = q.take_next();
-                return (g, g, usize::from(!g.is_null()));
-            }
-            (head, tail, n)
+            let mut chain = q.take_half(BATCH);
+            let g = if chain.is_empty() { q.take_next() } else { chain.pop_front() };
+            (g, chain)
         });
-        let Some((head, tail, n)) = taken else { return null_mut() };
-        if n == 0 {
-            return null_mut();
+        let Some((g, rest)) = taken else { return null_mut() };
+        if !g.is_null() {
+            self.stole_at.set(timers::now());
+            // SAFETY: the chain's goroutines are ours now (G1); K1 for our queue.
+            unsafe { self.queue.owner(|q| q.append_all(rest)) };
         }
-        self.stole_at.set(timers::now());
-        // SAFETY: the chain is ours now (G1); K1 for our queue.
-        unsafe {
-            let mut chain = crate::list::Fifo::from_parts(head, tail, n);
-            let g = chain.pop_front();
-            self.queue.owner(|q| q.append_all(chain));
-            g
-        }
+        g
     }
 
     /// Before the thread leaves the loop: what others can run goes to them.
@@ -333,7 +325,7 @@ impl Worker {
             if !next.is_null() {
                 INJECTOR.push(next);
             }
-            let mut rest = self.queue.owner(|q| q.split_front(usize::MAX));
+            let mut rest = self.queue.owner(|q| q.take_all());
             loop {
                 let g = rest.pop_front();
                 if g.is_null() {

@@ -199,7 +199,7 @@ pub unsafe fn ready_goroutine(g: *mut G) {
     }
 }
 
-/// Queues a batch behind everything else, with one wake-up: for broadcasts and timers.
+/// Queues a batch of goroutines whose timers have fired, with one wake-up: see [`Worker::push_woken`].
 ///
 /// # Safety
 /// As for `ready_goroutine`, for each of them; they are linked by `link`.
@@ -214,12 +214,12 @@ pub unsafe fn ready_chain(mut head: *mut G) {
             match worker::current() {
                 Some(w) if !(*g).is_bound() => {
                     (*g).set_state(State::Runnable);
-                    w.push_back(g);
+                    w.push_woken(g);
                     woke = true;
                 }
                 Some(w) if core::ptr::eq(w, (*g).home.load(Ordering::Relaxed).cast()) => {
                     (*g).set_state(State::Runnable);
-                    w.push_back(g);
+                    w.push_woken(g);
                 }
                 _ => ready_goroutine(g),
             }

@@ -7,8 +7,8 @@
 //!
 //! The run queue is in three places: `next`, the goroutine that was readied last and continues the
 //! time slice of the one that readied it; `bound`, the started pinned goroutines of this thread, seen by
-//! nobody else; `queue`, all others, which thieves may take. `inbox` is where other threads put pinned
-//! goroutines of this worker.
+//! nobody else; `queue`, all others, which thieves may take, with those whose timers have fired in a chain of
+//! their own. `inbox` is where other threads put pinned goroutines of this worker.
 //!
 //! # Invariants
 //!
@@ -27,7 +27,7 @@ use crate::errno::Errno;
 use crate::goroutine::{State, G, PINNED, STARTED};
 use crate::inbox::Inbox;
 use crate::list::Fifo;
-use crate::queue::LocalQueue;
+use crate::queue::{Inner, LocalQueue};
 use crate::rng::Rng;
 
 use crate::dump;
@@ -59,6 +59,8 @@ pub struct Worker {
     pub thread_ctx: UnsafeCell<Context>,
     next_bound: Cell<*mut G>,
     bound: UnsafeCell<Fifo<G>>,
+    /// The queue's chain of those who have slept is not empty, unless thieves have taken all.
+    has_woken: Cell<bool>,
     tick: Cell<u32>,
     hops: Cell<u32>,
     chain_began: Cell<i64>,
@@ -209,6 +211,7 @@ impl Worker {
             thread_ctx: UnsafeCell::new(Context::empty()),
             next_bound: Cell::new(null_mut()),
             bound: UnsafeCell::new(Fifo::new()),
+            has_woken: Cell::new(false),
             tick: Cell::new(0),
             hops: Cell::new(0),
             chain_began: Cell::new(0),
@@ -276,7 +279,7 @@ impl Worker {
         unsafe { self.first_run(g) };
     }
 
-    #[inline]
+    #[inline(always)]
     unsafe fn first_run(&self, g: *mut G) {
         // SAFETY: as above; the new stack is exclusively ours and its top is aligned by `Stack::top`.
         unsafe {
@@ -347,6 +350,23 @@ impl Worker {
         }
     }
 
+    /// Queues a goroutine whose timer has fired; one that is bound is bound to this thread.
+    ///
+    /// It does not go behind those that have not begun: it takes turns with them. A hundred thousand new goroutines may lie
+    /// there, and whoever ends first leaves its stack to one of them, while its pages are in the cache.
+    #[inline(always)]
+    pub unsafe fn push_woken(&self, g: *mut G) {
+        // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
+        unsafe {
+            if (*g).is_bound() || self.seat.is_exclusive() {
+                self.push_back(g);
+            } else {
+                self.queue.owner(|q| q.woken.push_back(g));
+                self.has_woken.set(true);
+            }
+        }
+    }
+
     /// Takes what other threads have put into the inbox.
     pub fn drain_inbox(&self) {
         if self.inbox.is_empty() {
@@ -411,7 +431,8 @@ impl Worker {
         unsafe {
             let bound = &mut *self.bound.get();
             // By turns, or one of the two queues could keep the other waiting.
-            let bound_first = self.slice.load(Ordering::Relaxed) & 1 == 0 && !bound.is_empty();
+            let slice = self.slice.load(Ordering::Relaxed);
+            let bound_first = slice & 1 == 0 && !bound.is_empty();
             let (g, was_next) = self.queue.owner(|q| {
                 if !q.next.is_null() {
                     let g = q.take_next();
@@ -420,7 +441,12 @@ impl Worker {
                     }
                     q.push_back(g); // as above
                 }
-                (if bound_first { null_mut() } else { pop_ahead(q) }, false)
+                let g = match bound_first {
+                    true => null_mut(),
+                    false if self.has_woken.get() => self.pop_by_turns(q, slice & 2 == 0),
+                    false => pop_ahead(q),
+                };
+                (g, false)
             });
             if was_next {
                 self.hops.set(hops.saturating_add(1).min(MAX_HOPS - 1));
@@ -432,6 +458,15 @@ impl Worker {
             }
             pop_ahead(bound)
         }
+    }
+
+    /// Takes from the queue while some of it have slept.
+    #[cold]
+    unsafe fn pop_by_turns(&self, q: &mut Inner<G>, woken_first: bool) -> *mut G {
+        // SAFETY: the caller is at the queue, whose goroutines are ours as long as it is.
+        let g = unsafe { pop_ahead(q.turn(woken_first)) };
+        self.has_woken.set(!q.woken.is_empty());
+        g
     }
 
     /// A new time slice begins.
