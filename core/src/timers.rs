@@ -5,8 +5,9 @@
 //! every so often.
 //!
 //! There are as many shards as workers, up to 64. A goroutine arms in the shard of the worker it runs
-//! on, so arming does not contend; *whoever* has time serves a shard that is due, so the timers of a
-//! worker that is stuck in a long computation are served by others.
+//! on, so arming does not contend, and that worker serves it while it runs goroutines. Of one that sleeps or waits for a permit
+//! *whoever* has time serves the shard as soon as it is due; one that has a permit and is stuck in a long computation is given
+//! [`LEFT`] to come by first, for two workers at one shard are in each other's way.
 //!
 //! # Invariants
 //!
@@ -15,12 +16,15 @@
 //!   reference, nothing else; what it found is completed after the lock is released. So once `disarm`
 //!   returns, nobody uses the node any more.
 //! * **T3** `next` of a shard is the deadline of its first timer, `i64::MAX` when it has none, stored under its lock.
+//! * **T4** A timer that has ended a goroutine's wait says so in `owner`, before the goroutine is woken. One that reads [`CLAIMED`]
+//!   there knows without the lock that its node is in no heap and used by nobody; else `owner` is as it armed it (T1).
 //!
 //! # Orderings
 //!
 //! `next` is Relaxed: whoever goes to sleep reads it after the barrier of `Gate::lie_down`, whoever arms from
 //! outside the workers compares it with the keeper's deadline after a full fence.
 
+use crate::arch;
 use crate::cell::{AtomicI64, AtomicUsize, Ordering};
 use crate::goroutine::G;
 use crate::heap::{Heap, HeapNode};
@@ -30,12 +34,17 @@ use crate::sched::{self, idle, worker};
 use crate::sys;
 use crate::wait::{Outcome, Waiter};
 use core::ffi::c_void;
+use core::mem::offset_of;
 use std::cell::{Cell, UnsafeCell};
 
 /// Shards at most.
 const SHARDS: usize = 64;
 /// Timers fired before the shard's lock is released for others.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
+/// For so long due timers are left to their worker if it runs: it looks at them every few microseconds unless it is stuck.
+const LEFT: i64 = 100_000;
+/// What `owner` says after T4.
+const CLAIMED: u32 = u32::MAX;
 
 /// What a timer does when it is due: called under the shard's lock (T2) with the scheduled time.
 pub type Fire = unsafe fn(*mut TimerNode, i64, &mut Due);
@@ -174,25 +183,63 @@ unsafe fn fire_wait(node: *mut TimerNode, _: i64, due: &mut Due) {
     unsafe {
         let g = G::of_timer(node);
         if (*g).waiter.try_claim(Outcome::TimedOut) {
+            (*(*node).heap.get()).owner = CLAIMED; // T4; read by the goroutine, which is woken after this
+            (*(*g).ctx.get()).prefetch(); // its stack, for when its turn comes
             due.goroutines.push_back(g);
         }
     }
 }
 
-/// Whether a timer of this worker's shard is due, or one of another shard, which changes with `turn`: a busy worker also
+/// Takes the timer of [`arm_wait`] back after the wait, however it ended.
+///
+/// # Safety
+/// `g` is the running goroutine, which has parked since it armed.
+#[inline]
+pub unsafe fn disarm_wait(g: *mut G) {
+    // SAFETY: `owner` is written by `fire_wait` only if that ended the wait, hence before we were woken (T4).
+    unsafe {
+        if (*(*g).timer.heap.get()).owner != CLAIMED {
+            disarm(&raw const (*g).timer);
+        }
+    }
+}
+
+/// From when on worker `index` serves shard `i`, whose first timer is due at `next`.
+fn served_from(index: usize, i: usize, next: i64) -> i64 {
+    let theirs = i != index % SHARDS && sched::table::get(i).is_some_and(|w| w.seat.is_permitted());
+    if theirs {
+        next.saturating_add(LEFT)
+    } else {
+        next
+    }
+}
+
+/// Whether worker `index` is to fire timers of its shard, or of another one, which changes with `turn`: a busy worker also
 /// serves those of workers that sleep or are stuck, a little later than its own.
 #[inline]
 pub fn due_somewhere(index: usize, turn: u32) -> bool {
     let used = USED.load(Ordering::Relaxed).clamp(1, SHARDS);
+    let other = turn as usize % used;
     let own = TABLE[index % SHARDS].next.load(Ordering::Relaxed);
-    let next = own.min(TABLE[turn as usize % used].next.load(Ordering::Relaxed));
-    next != i64::MAX && next <= now()
+    let next = TABLE[other].next.load(Ordering::Relaxed);
+    if own.min(next) == i64::MAX {
+        return false;
+    }
+    let t = now();
+    own <= t || (next <= t && served_from(index, other, next) <= t)
 }
 
-/// Whether a timer of any shard is due.
-pub fn due_anywhere() -> bool {
+/// Whether worker `index` is to fire timers of any shard.
+pub fn due_for(index: usize) -> bool {
     let next = first_deadline();
-    next != i64::MAX && next <= now()
+    next != i64::MAX && next <= now() && first_deadline_for(index) <= now()
+}
+
+/// When worker `index` is to serve timers next, `i64::MAX` if there is none.
+pub fn first_deadline_for(index: usize) -> i64 {
+    let used = USED.load(Ordering::Relaxed).min(SHARDS);
+    let all = TABLE[..used].iter().enumerate();
+    all.map(|(i, s)| served_from(index, i, s.next.load(Ordering::Relaxed))).min().unwrap_or(i64::MAX)
 }
 
 /// Deadline of the first timer of all, `i64::MAX` if there is none.
@@ -206,20 +253,33 @@ pub fn armed() -> usize {
     TABLE.iter().map(|s| s.len.load(Ordering::Relaxed)).sum()
 }
 
-/// Fires what is due in all shards. On a worker's own stack: it may drop references.
+/// Fires what is due in all shards. On a thread's own stack: it may drop references.
 pub fn run_due() {
-    let used = USED.load(Ordering::Relaxed).min(SHARDS);
-    let mut t = now();
-    for shard in &TABLE[..used] {
-        while shard.next.load(Ordering::Relaxed) <= t {
-            run_shard(shard, t);
-            t = now();
-        }
+    for shard in &TABLE[..USED.load(Ordering::Relaxed).min(SHARDS)] {
+        run_while(shard, |next| next);
     }
 }
 
-fn run_shard(shard: &Shard, t: i64) {
+/// Fires what worker `index` is to fire; says how many. On its own stack, as above.
+pub fn run_due_for(index: usize) -> usize {
+    let used = USED.load(Ordering::Relaxed).min(SHARDS);
+    TABLE[..used].iter().enumerate().map(|(i, shard)| run_while(shard, |next| served_from(index, i, next))).sum()
+}
+
+/// Fires what is due in a shard that is served from `from(deadline of its first)` on.
+fn run_while(shard: &Shard, from: impl Fn(i64) -> i64) -> usize {
+    let mut fired = 0;
+    let mut t = now();
+    while from(shard.next.load(Ordering::Relaxed)) <= t {
+        fired += run_shard(shard, t);
+        t = now();
+    }
+    fired
+}
+
+fn run_shard(shard: &Shard, t: i64) -> usize {
     let mut due = Due { now: t, ..Due::default() };
+    let mut fired = 0;
     {
         let mut heap = shard.heap.lock();
         for _ in 0..BATCH {
@@ -228,6 +288,8 @@ fn run_shard(shard: &Shard, t: i64) {
             if node.is_null() {
                 break;
             }
+            fired += 1;
+            prefetch(heap.first().cast());
             // SAFETY: heap nodes are the first field of their TimerNode (checked below); T2.
             unsafe {
                 let timer: *mut TimerNode = node.cast();
@@ -261,6 +323,15 @@ fn run_shard(shard: &Shard, t: i64) {
         // SAFETY: whoever made the timer vouches for function and argument.
         unsafe { crate::start::spawn_call(f, arg) };
     }
+    fired
+}
+
+/// Asks for what `fire_wait` will touch if `node` lies in a G; harmless if it lies elsewhere or is null.
+#[inline(always)]
+fn prefetch(node: *const TimerNode) {
+    let g: *const u8 = node.cast::<u8>().wrapping_sub(offset_of!(G, timer));
+    arch::prefetch(g);
+    arch::prefetch(g.wrapping_add(offset_of!(G, waiter)));
 }
 
 unsafe fn push(heap: &mut Heap, node: *const TimerNode, when: i64) {

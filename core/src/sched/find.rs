@@ -131,8 +131,8 @@ impl Worker {
 
     /// Looks everywhere, in the order of cost. Null: there is nothing to do.
     fn find(&'static self) -> *mut G {
-        if timers::due_anywhere() {
-            timers::run_due();
+        if timers::due_for(self.index) {
+            idle::fired(timers::run_due_for(self.index));
         }
         self.drain_inbox();
         let g = self.pick_local();
@@ -230,6 +230,8 @@ impl Worker {
 
     fn search_passes(&'static self) -> *mut G {
         let mut seen = Seen::default();
+        // Where timers follow each other closely it is back soon.
+        let passes = if idle::is_paced() { 1 } else { PASSES };
         for pass in 0..MAX_PASSES {
             self.new_slice(); // to the monitor a searching worker is not stuck, however slowly it comes round on a busy machine
             seen.waits = false;
@@ -237,7 +239,7 @@ impl Worker {
             if !g.is_null() {
                 return g;
             }
-            if pass + 1 >= PASSES && !seen.waits {
+            if pass + 1 >= passes && !seen.waits {
                 break;
             }
             if !INJECTOR.is_empty() {

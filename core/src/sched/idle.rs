@@ -8,13 +8,35 @@ use super::gate::{Gate, Looks, Rest, Woken};
 use super::monitor;
 use super::worker::Worker;
 use super::{table, timers, INJECTOR};
-use crate::cell::{fence, AtomicU32, Ordering};
+use crate::cell::{fence, AtomicI64, AtomicU32, Ordering};
 use crate::sys;
 
 pub use super::gate::MAX_THREADS;
 
 /// A surplus thread ends after sleeping for this long.
 const SURPLUS_SLEEP: i64 = 5_000_000_000;
+
+/// So many timers fired at once are many.
+const DENSE: usize = 4;
+/// From one time that many timers fired to the next wake-up for timers it takes as long as this. The kernel's own slack for threads of
+/// ordinary priority is half as long.
+const PACE: i64 = 200_000;
+
+/// Before this moment nobody wakes up for timers; those who are awake fire them.
+static PACED: AtomicI64 = AtomicI64::new(0);
+
+/// A worker has fired `n` timers. If they come so fast that sleeping and waking for each would take longer than what they start, they
+/// are waited for together: the next wake-up is for all that are due by then.
+pub fn fired(n: usize) {
+    if n >= DENSE {
+        PACED.store(timers::now() + PACE, Ordering::Relaxed); // a hint about time
+    }
+}
+
+/// Whether timers are so dense at present that nobody wakes up for each.
+pub fn is_paced() -> bool {
+    PACED.load(Ordering::Relaxed) > timers::now()
+}
 
 /// Who may run and who sleeps.
 pub static GATE: Gate = Gate::new(monitor::work_began);
@@ -131,7 +153,7 @@ pub enum Slept {
 impl Looks for Worker {
     fn work(&self) -> bool {
         debug_assert!(!self.has_bound_work() || !self.inbox.is_empty(), "a worker sleeps on its own work");
-        if self.own_work() || timers::due_anywhere() {
+        if self.own_work() || timers_want(self) {
             return true;
         }
         !self.seat.is_exclusive() && (!INJECTOR.is_empty() || table::any(Worker::is_worth_a_visit))
@@ -142,8 +164,16 @@ impl Looks for Worker {
     }
 
     fn first_deadline(&self) -> i64 {
-        timers::first_deadline()
+        match timers::first_deadline_for(self.index) {
+            i64::MAX => i64::MAX,
+            due => due.max(PACED.load(Ordering::Relaxed)),
+        }
     }
+}
+
+/// Whether `w` is to fire timers now, though it would have to get up for them.
+fn timers_want(w: &Worker) -> bool {
+    timers::due_for(w.index) && !is_paced()
 }
 
 /// Sleeps until there may be work. The caller holds a permit, found nothing and is not searching.
@@ -164,7 +194,7 @@ pub fn sleep(w: &'static Worker) -> Slept {
         if doze(w, deadline) != sys::Wait::TimedOut {
             continue;
         }
-        if GATE.deadline_passed(&w.seat, timers::due_anywhere()) {
+        if GATE.deadline_passed(&w.seat, timers_want(w)) {
             break;
         }
         if surplus && GATE.retire(&w.seat) {

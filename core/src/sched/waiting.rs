@@ -103,7 +103,7 @@ pub unsafe fn wait_here(wt: *const Waiter, reason: Reason, deadline: i64) -> Out
         }
         park(reason);
         if deadline != i64::MAX {
-            timers::disarm(&(*g).timer);
+            timers::disarm_wait(g);
         }
         let outcome = (*wt).outcome();
         if outcome == Outcome::Cancelled {

@@ -483,7 +483,8 @@ impl Worker {
         let turn = self.look.get();
         self.look.set(turn.wrapping_add(1));
         let asked = self.attention.wants_preempt();
-        let due = if asked { super::timers::due_anywhere() } else { super::timers::due_somewhere(self.index, turn) };
+        let due =
+            if asked { super::timers::due_for(self.index) } else { super::timers::due_somewhere(self.index, turn) };
         if self.attention.needs_loop() || due || self.has_to_share() {
             return null_mut();
         }
