@@ -14,7 +14,7 @@ const CLASS: u8 = 3;
 /// Registers a host that holds nothing.
 fn host() {
     static HOOKS: raw::HostHooks =
-        raw::HostHooks { release: || (), interrupt: || false, pending: || false, stack_size: 0 };
+        raw::HostHooks { release: || (), interrupt: || false, pending: || false, preempt: || (), stack_size: 0 };
     raw::set_host(CLASS, &HOOKS);
 }
 

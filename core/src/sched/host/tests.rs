@@ -100,7 +100,8 @@ fn looked_for(at: u32) {
 #[test]
 #[ignore = "the child process of the next one"]
 fn child_ends_when_it_is_found() {
-    static HOOKS: HostHooks = HostHooks { release: || (), interrupt: || false, pending: || false, stack_size: 0 };
+    static HOOKS: HostHooks =
+        HostHooks { release: || (), interrupt: || false, pending: || false, preempt: || (), stack_size: 0 };
     set(CLASS, &HOOKS);
     crate::workers(1).unwrap();
     for at in [1, 2] {
