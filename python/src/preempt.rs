@@ -138,6 +138,10 @@ static INSIDE: OnceLock<Option<Inside>> = OnceLock::new();
 
 impl Inside {
     fn find() -> Res<Option<Inside>> {
+        // Free-threaded and debug builds lay their objects out in another way.
+        if !py::import(c"sys")?.attr(c"abiflags")?.text().is_empty() {
+            return Ok(None);
+        }
         // SAFETY: a constant of the running interpreter.
         let (code, below, mark, entered, apart) = match unsafe { f::Py_Version } >> 16 {
             0x030b => (32, 48, 68, 1, false),
