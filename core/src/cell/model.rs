@@ -14,7 +14,11 @@ pub(crate) const SPINS: u32 = 1;
 
 /// As above.
 pub(crate) const LOOKS: u32 = 1;
-pub(crate) const MAX_PAUSE: u32 = 1;
+
+/// As above.
+pub(crate) fn pause(_look: u32) -> u32 {
+    1
+}
 
 /// Runs a model with every interleaving of its threads that has at most `bound` preemptions, or as many as the environment says.
 #[cfg(test)]

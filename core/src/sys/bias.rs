@@ -48,7 +48,7 @@
 use super::fence::{known_light_fence, light_fences_known};
 use super::lock::{wake, RawLock};
 use super::{futex_wait, heavy_fence, sleepers};
-use crate::cell::{spin_loop, AtomicU32, AtomicUsize, Ordering, UnsafeCell, LOOKS, MAX_PAUSE};
+use crate::cell::{pause, spin_loop, AtomicU32, AtomicUsize, Ordering, UnsafeCell, LOOKS};
 use crate::rank::{self, Rank};
 use std::array;
 
@@ -231,7 +231,7 @@ impl BiasedLock {
             if word.load(Ordering::Acquire) == 0 {
                 return;
             }
-            for _ in 0..(1 << turn).min(MAX_PAUSE) {
+            for _ in 0..pause(turn) {
                 spin_loop();
             }
         }

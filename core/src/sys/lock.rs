@@ -52,7 +52,7 @@
 
 use super::fence::lightest_fence;
 use super::{futex_wait, futex_wake_addr, heavy_fence, light_fence, sleepers};
-use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, LOOKS, MAX_PAUSE};
+use crate::cell::{const_new, pause, spin_loop, AtomicU32, Ordering, LOOKS};
 use crate::rank::{self, Rank};
 
 /// A lock without data, of rank [`Rank::Chan`].
@@ -137,7 +137,7 @@ impl RawLock {
             if self.state.load(Ordering::Relaxed) == 0 && self.try_acquire() {
                 return;
             }
-            for _ in 0..(1 << turn).min(MAX_PAUSE) {
+            for _ in 0..pause(turn) {
                 spin_loop();
             }
         }
