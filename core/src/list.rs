@@ -342,7 +342,8 @@ impl<N: Linked> Fifo<N> {
     ///
     /// # Safety
     ///
-    /// As [`from_parts`](Fifo::from_parts), and then L1 and L2 hold for each of the nodes.
+    /// `head`, following the links, reaches `tail` in exactly `n` valid nodes that are in no other chain; L1 and L2 hold for each of
+    /// them from now until it is out again.
     #[inline]
     pub(crate) unsafe fn append(&mut self, head: *mut N, tail: *mut N, n: usize) {
         if n == 0 {
