@@ -190,6 +190,9 @@ unsafe fn select_locked(cases: &[SelCase], deadline: i64, order: Order) -> Resul
             locks.unlock();
             return Err(sched::at_once(Error::TimedOut, deadline));
         }
+        if !shuffled && locks.all().len() < live {
+            Shuffle::all(perm); // cases that share a channel queue there one behind the other (S-02)
+        }
         wait(cases, perm, &locks, deadline)
     }
 }

@@ -139,6 +139,72 @@ fn s02_the_choice_among_ready_sends_is_random() {
     });
 }
 
+/// The same where every select has parked before its counterpart comes: the place in the source does not matter there either.
+#[test]
+fn s02_cases_on_one_channel_are_chosen_at_random_also_by_who_parked() {
+    check(|| {
+        for cap in [0, 1] {
+            let (tx, rx) = bounded(cap);
+            (0..cap).for_each(|_| tx.send(0).unwrap());
+            let sender = zokor::go(move || {
+                for _ in 0..200 {
+                    select! {
+                        send(tx, 0) -> r => r.unwrap(),
+                        send(tx, 1) -> r => r.unwrap(),
+                    }
+                }
+            });
+            let mut ones = 0;
+            for _ in 0..200 {
+                until_parked(&sender, "select");
+                ones += rx.recv().unwrap();
+            }
+            ones += rx.iter().sum::<i32>();
+            sender.join().unwrap();
+            assert!(ones > 20 && ones < 180, "capacity {cap}: {ones} of 200 sends");
+        }
+        let (tx, rx) = bounded(0);
+        let receiver = zokor::go(move || {
+            let mut first = 0;
+            for _ in 0..200 {
+                select! {
+                    recv(rx) -> v => first += v.unwrap(),
+                    recv(rx) -> v => assert_eq!(v, Ok(1)),
+                    recv(never::<i32>()) -> _ => unreachable!("never"),
+                }
+            }
+            first
+        });
+        for _ in 0..200 {
+            until_parked(&receiver, "select");
+            tx.send(1).unwrap();
+        }
+        let first = receiver.join().unwrap();
+        assert!(first > 20 && first < 180, "the first of two receives: {first} of 200");
+    });
+}
+
+/// In listed order the first of them goes first.
+#[test]
+fn the_ordered_form_queues_the_first_case_first() {
+    check(|| {
+        let (tx, rx) = bounded(0);
+        let sender = zokor::go(move || {
+            for _ in 0..50 {
+                select_biased! {
+                    send(tx, 0) -> r => r.unwrap(),
+                    send(tx, 1) -> r => r.unwrap(),
+                }
+            }
+        });
+        for _ in 0..50 {
+            until_parked(&sender, "select");
+            assert_eq!(rx.recv(), Ok(0));
+        }
+        sender.join().unwrap();
+    });
+}
+
 #[test]
 fn s02_the_dynamic_forms_choose_uniformly_as_well() {
     check(|| {
