@@ -141,7 +141,9 @@ unsafe extern "C" fn dealloc(slf: *mut PyObject) {
 
 py::plain!(sleep, |_, seconds: *mut PyObject| {
     let until = wait::after(py::to_seconds(seconds, "seconds")?);
-    match wait::blocking(until, raw::sleep_until)? {
+    // A sleep that ends at its time has succeeded; one that `wait` has made end earlier, to look around, has not.
+    let op = |end| raw::sleep_until(end).and(if end < until { Err(Error::TimedOut) } else { Ok(()) });
+    match wait::blocking(until, op)? {
         Ok(()) | Err(Error::TimedOut) => Ok(py::none()),
         Err(e) => Err(wait::error(e, "sleep")),
     }

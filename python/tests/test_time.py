@@ -1,5 +1,6 @@
 """`sleep`, `now`, `Timer`, `after`, `tick`."""
 
+import signal
 import time
 
 import pytest
@@ -23,6 +24,20 @@ def test_sleep_takes_at_least_that_long() -> None:
 
     zokor.run(main)
     main()
+
+
+def test_t01_a_plain_main_thread_sleeps_on_after_looking_for_signals() -> None:
+    came: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: came.append(number))
+    try:
+        t = zokor.now()
+        signal.setitimer(signal.ITIMER_REAL, 0.09)
+        zokor.sleep(0.15)
+        assert zokor.now() - t >= 0.15
+        assert came == [signal.SIGALRM]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, -float("inf")])
