@@ -83,6 +83,12 @@ pub fn each_brief(visit: &mut dyn FnMut(&GoInfo) -> bool) {
     crate::sanitize::looks_at_all();
 }
 
+/// What the running goroutine waited for last; empty for a plain thread.
+pub fn last_wait() -> &'static str {
+    // SAFETY: the running goroutine's header is valid.
+    unsafe { sched::running().as_ref() }.map_or("", |g| g.reason().text())
+}
+
 /// Writes every goroutine to a descriptor.
 pub fn dump(fd: i32) -> std::io::Result<()> {
     let text = list();

@@ -6,7 +6,7 @@ pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
 pub use crate::chan::core::{Error, FOREVER, NOWAIT};
 pub use crate::chan::policy::{Overflow, Policy};
 pub use crate::context::tree::{Cause, Ctx, End, Value};
-pub use crate::dump::{dump, each, each_brief, held, list, stats, GoInfo, Held, Stats};
+pub use crate::dump::{dump, each, each_brief, held, last_wait, list, stats, GoInfo, Held, Stats};
 pub use crate::go::{label, set_label, Mobility};
 pub use crate::group::RawGroup;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};

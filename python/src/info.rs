@@ -103,14 +103,19 @@ py::plain!(goroutines_slot, |_, _| {
     Ok(list)
 });
 
-/// Every goroutine with its Python stack, as text.
-pub fn report() -> Res<String> {
+/// Every goroutine with its Python stack, as text. In a `deadlock` the one that asks is shown by what it waited for: it runs only to
+/// tell of it.
+pub fn report(deadlock: bool) -> Res<String> {
     let ours = ours();
+    let asks = if deadlock { raw::goid() } else { 0 };
     let traceback = py::import(c"traceback")?;
     let now = raw::now();
     let mut text = String::new();
-    for g in all() {
+    for mut g in all() {
         let mine = ours.get(&g.id);
+        if g.id == asks {
+            (g.state, g.wait_on) = ("waiting", raw::last_wait());
+        }
         let what = match wait_on(&g, mine) {
             on if on.is_empty() => state(&g).to_string(),
             on => on,
@@ -152,7 +157,7 @@ fn dump(_: *mut PyObject, args: Args<'_>) -> Res<Obj> {
         Some(file) if !py::is_none(file) => unsafe { Obj::share(file) },
         _ => py::import(c"sys")?.attr(c"stderr")?,
     };
-    file.call_method(c"write", &[&py::string(&report()?)?])?;
+    file.call_method(c"write", &[&py::string(&report(false)?)?])?;
     Ok(py::none())
 }
 

@@ -22,6 +22,8 @@ pub fn blocking<R>(deadline: raw::Time, mut op: impl FnMut(raw::Time) -> raw::Re
             Err(raw::Error::Interrupted) => py::check_signals()?,
             Err(raw::Error::Cancelled) => {}
             Err(raw::Error::Deadlock) if !verdict.stands()? => until = verdict.wait_again(deadline),
+            // Here, while the channel is noted that is waited for.
+            Err(raw::Error::Deadlock) => return Err(deadlock()),
             Err(raw::Error::TimedOut) if until < deadline => {
                 py::check_signals()?;
                 until = deadline;
@@ -197,7 +199,7 @@ fn os_error(class: *mut PyObject, code: i32) -> Raised {
 /// `Deadlock` with a report of every goroutine.
 fn deadlock() -> Raised {
     let make = || -> Res<Raised> {
-        let report = py::string(&info::report()?)?;
+        let report = py::string(&info::report(true)?)?;
         let text = py::string("all goroutines are asleep")?;
         // SAFETY: the class is alive.
         let error = unsafe { Obj::share(consts().deadlock) }.call(&[&text])?;

@@ -3,6 +3,7 @@
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -294,6 +295,23 @@ def test_deadlock_is_raised_where_main_waits() -> None:
     dump = e.value.dump
     assert "never" in dump and "chan receive" in dump and "in waits" in dump and "c.recv()" in dump
     assert dump.rstrip() in str(e.value)
+
+
+@pytest.mark.parametrize(
+    "wait, shown",
+    [
+        (lambda: zokor.Chan[int](name="a").recv(), "[chan receive 'a', "),
+        (lambda: zokor.Chan[int](name="b").send(1), "[chan send 'b', "),
+        (lambda: zokor.select(zokor.Chan[int](), zokor.Chan[str]()), "[select, "),
+        (lambda: zokor.select(), "[select (no cases), "),
+        (lambda: zokor.WaitGroup(1).wait(), "[wait group, "),
+    ],
+)
+def test_d08_the_report_of_a_deadlock_says_what_main_waits_for(wait: Callable[[], object], shown: str) -> None:
+    with pytest.raises(zokor.Deadlock) as e:
+        zokor.run(wait)
+    first = e.value.dump.splitlines()[0]
+    assert '"main"' in first and shown in first
 
 
 @pytest.mark.parametrize("way", ["select nothing", "select off", "send", "wait", "stopped timer"])
