@@ -72,8 +72,9 @@ pub(crate) fn plain() -> GoOpts<'static> {
 #[no_mangle]
 pub unsafe extern "C" fn zk_go(r#fn: zk_fn, arg: *mut c_void) -> c_int {
     let Some(f) = r#fn else { return code(Error::Invalid) };
+    runtime::ready();
     // SAFETY: the caller's word.
-    unsafe { start(&plain(), f, arg) }
+    unsafe { raw::go_c_plain(f, arg) }.map_or_else(code, |_id| 0)
 }
 
 /// Starts fn(copy): `size` bytes at `args` are copied first, so `args` may be a temporary. size <= 4096. `[any]`

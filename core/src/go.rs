@@ -7,7 +7,7 @@ use crate::error::{Error, FOREVER};
 use crate::goroutine::labels::Labels;
 use crate::goroutine::{G, PINNED};
 use crate::panic::Payload;
-use crate::start::{self, start, Attributes, StartError};
+use crate::start::{self, start, start_plain, Attributes, StartError};
 use crate::{clock, sched, stack};
 use core::marker::PhantomData;
 use std::io;
@@ -45,10 +45,9 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let a = Attributes { flags: PINNED, site: Some(Location::caller()), ..Attributes::default() };
-    match start(a, f) {
+    match start_plain(PINNED, Location::caller(), f) {
         Ok((g, id)) => JoinHandle { g, id, result: PhantomData },
-        Err((e, _)) => cannot_start(e),
+        Err(e) => cannot_start(e),
     }
 }
 
@@ -67,10 +66,9 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let a = Attributes { site: Some(Location::caller()), ..Attributes::default() };
-    match start(a, f) {
+    match start_plain(0, Location::caller(), f) {
         Ok((g, id)) => JoinHandle { g, id, result: PhantomData },
-        Err((e, _)) => cannot_start(e),
+        Err(e) => cannot_start(e),
     }
 }
 

@@ -362,10 +362,15 @@ impl G {
     }
 
     /// Frees the rare attributes of a finished goroutine.
+    #[inline(always)]
     pub fn drop_ext(&self) {
-        if self.ext.load(Ordering::Relaxed).is_null() {
-            return;
+        if !self.ext.load(Ordering::Relaxed).is_null() {
+            self.drop_ext_slow();
         }
+    }
+
+    #[cold]
+    fn drop_ext_slow(&self) {
         let _names = arena::names_lock();
         let p = self.ext.swap(null_mut(), Ordering::Relaxed);
         // SAFETY: p came from Box::into_raw in `ext_mut`; the swap made us its only owner, and dumps

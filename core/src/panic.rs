@@ -105,6 +105,16 @@ pub fn body<T>(f: impl FnOnce() -> T) -> Result<T, Payload> {
     r
 }
 
+/// The same for who knows the running goroutine.
+#[inline]
+pub fn body_of<T>(g: &G, f: impl FnOnce() -> T) -> Result<T, Payload> {
+    let r = contain(f);
+    if g.has(EXITING) {
+        return exited(r);
+    }
+    r
+}
+
 #[cold]
 fn exited<T>(r: Result<T, Payload>) -> Result<T, Payload> {
     match contain(move || drop(r)) {

@@ -211,6 +211,26 @@ impl<N: Linked> LocalQueue<N> {
         result
     }
 
+    /// Lets the owner look at the chain without changing it.
+    ///
+    /// # Safety
+    ///
+    /// As for [`owner`](LocalQueue::owner).
+    #[inline(always)]
+    pub(crate) unsafe fn owner_looks<R>(&self, f: impl FnOnce(&Inner<N>) -> R) -> R {
+        // Relaxed, fence, Acquire and Release: as in `owner`.
+        self.owner.in_use.store(true, Ordering::Relaxed);
+        light_fence();
+        if self.owner.stealing.load(Ordering::Acquire) {
+            self.wait_for_thief();
+        }
+        // SAFETY: as in `owner`.
+        let result = self.owner.inner.with_mut(|inner| f(unsafe { &*inner }));
+        // Release: as in `owner`; nothing is published, but the next visitor comes after us.
+        self.owner.in_use.store(false, Ordering::Release);
+        result
+    }
+
     /// Calls `f` on the chain and publishes the length it leaves (Q4).
     ///
     /// # Safety

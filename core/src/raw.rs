@@ -370,6 +370,19 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
     Ok(unsafe { start::start_c(a, f, arg, o.on_exit) }?)
 }
 
+/// Starts `f(arg)`, migrating and detached, with nothing else asked for; returns its number.
+///
+/// # Errors
+/// As `go_c`.
+///
+/// # Safety
+/// As `go_c`.
+#[inline]
+pub unsafe fn go_c_plain(f: CFn, arg: *mut c_void) -> Result<u64> {
+    // SAFETY: by the caller.
+    Ok(unsafe { start::start_c_plain(f, arg) }?)
+}
+
 /// Starts `f` with a copy of `size` bytes at `args`, migrating and detached.
 ///
 /// # Errors

@@ -148,15 +148,21 @@ pub unsafe fn goroutine_starts(g: *mut G) {
 /// `g` runs for the last time: the next switch leaves its stack for ever.
 #[inline(always)]
 pub unsafe fn goroutine_ends(g: *mut G) {
+    if MODE.load(Ordering::Relaxed) != OFF {
+        // SAFETY: by the caller.
+        unsafe { ends_slow(g) };
+    }
+}
+
+#[cold]
+unsafe fn ends_slow(g: *mut G) {
     if MODE.load(Ordering::Relaxed) == TSAN {
         release((&raw const ENDS).cast());
         // SAFETY: the running goroutine has a stack; the next one that gets it begins after this.
         release(unsafe { (*g).stack.get() }.top().cast());
     }
-    if MODE.load(Ordering::Relaxed) != OFF {
-        // SAFETY: g is the running goroutine; its header is still its own.
-        ENDING.with(|e| e.set(Some(unsafe { ((*g).fiber.replace(null_mut()), (*g).stack.get()) })));
-    }
+    // SAFETY: g is the running goroutine; its header is still its own.
+    ENDING.with(|e| e.set(Some(unsafe { ((*g).fiber.replace(null_mut()), (*g).stack.get()) })));
 }
 
 thread_local! {

@@ -15,6 +15,9 @@
 //! * **J1** The header belongs to the goroutine until it stores Done, then to the handle. If the handle was
 //!   dropped before, the goroutine frees the header; else the handle does.
 //! * **J2** The result is in the header from before Done until the handle takes or drops it.
+//! * **J5** A goroutine in the slot in front of a queue does not run, so whoever has that queue may store
+//!   Detached without an exchange: neither Done nor a joiner can come in between. Nearly every handle that is dropped is dropped right
+//!   after the start, by the worker whose slot it is.
 //!
 //! # Orderings
 //!
@@ -26,11 +29,13 @@ use crate::goroutine::{arena, Binding, Reason, State, BOUND, EXCLUSIVE, G, INLIN
 use crate::panic::{self, Payload};
 use crate::sched::worker::Worker;
 use crate::sched::{self, worker};
+use crate::stack::{self, Stack};
 use crate::timers::CFn;
 use crate::wait::Waiter;
-use crate::{defer, dump, runtime, stack};
+use crate::{defer, dump, runtime};
 use core::ffi::c_void;
 use core::mem::{align_of, size_of};
+use core::ptr::null_mut;
 use std::io;
 use std::panic::Location;
 use std::sync::Arc;
@@ -57,46 +62,29 @@ pub(crate) struct Attributes {
 
 /// A header for a new goroutine, set up except for its entry.
 pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
-    runtime::ensure_started()?;
-    let w = worker::current();
-    let g = match w {
-        Some(w) => w.take_g()?,
-        None => arena::take(1)?.0,
-    };
+    runtime::ensure_started()?; // before anybody asks for the default size, which fixes it
     let size = if a.stack_size == 0 && a.class != 0 { host_stack(a.class) } else { a.stack_size };
-    // SAFETY: a free header is ours alone (G1).
-    unsafe {
-        if size != 0 && size != stack::default_size() {
-            match stack::get_sized(size) {
-                Ok(s) => (*g).stack.set(s),
-                Err(e) => {
-                    give_back(g);
-                    return Err(StartError::Os(Errno(e.0)));
-                }
-            }
+    let own = if size != 0 && size != stack::default_size() {
+        stack::get_sized(size).map_err(|e| StartError::Os(Errno(e.0)))?
+    } else {
+        Stack::none()
+    };
+    let g = plain_g(worker::current(), a.flags, a.site).inspect_err(|_| {
+        if !own.is_none() {
+            stack::put_sized(own);
         }
-        (*g).id.store(w.map_or_else(|| sched::take_ids(1), Worker::next_id), Ordering::Relaxed);
-        (*g).parent.store(sched::goid(), Ordering::Relaxed);
-        (*g).reset_flags(a.flags);
+    })?;
+    // SAFETY: a fresh header is ours alone (G1).
+    unsafe {
+        (*g).stack.set(own);
         if a.class != 0 {
             sched::host::join(&*g, a.class);
         }
-        (*g).join.store(RUNNING, Ordering::Relaxed);
-        (*g).local.set(core::ptr::null_mut());
-        (*g).site.set(a.site);
-        (*g).since.store(sched::monitor::coarse_now(), Ordering::Relaxed);
         if let Some(name) = a.name {
             (*g).set_name(name);
         }
-        (*g).inherit_labels(sched::running(), a.labels);
-        if let Err(e) = runtime::count_start() {
-            (*g).drop_ext();
-            free_stack(g);
-            if a.class != 0 {
-                sched::host::leave(&*g);
-            }
-            give_back(g);
-            return Err(e);
+        if !a.labels.is_empty() {
+            (*g).add_labels(a.labels);
         }
         if a.binding.is_some() {
             drop((*g).rebind(a.binding));
@@ -105,16 +93,33 @@ pub(crate) fn new_g(a: Attributes) -> Result<*mut G, StartError> {
     Ok(g)
 }
 
-fn host_stack(class: u8) -> usize {
-    sched::host::get(class).map_or(0, |h| h.stack_size)
+/// The same for a goroutine with nothing but flags: what nearly all are. `w` is the caller's worker.
+#[inline]
+fn plain_g(w: Option<&Worker>, flags: u8, site: Option<&'static Location<'static>>) -> Result<*mut G, StartError> {
+    runtime::ensure_started()?;
+    runtime::count_start()?;
+    let (taken, creator) = match w {
+        Some(w) => (w.take_g(), w.current.get()),
+        None => (arena::take_one(), null_mut()),
+    };
+    let g = taken.inspect_err(|_| runtime::count_end())?;
+    // SAFETY: a free header is ours alone (G1); the creator is the running goroutine, whose header is valid.
+    unsafe {
+        (*g).id.store(w.map_or_else(|| sched::take_ids(1), Worker::next_id), Ordering::Relaxed);
+        (*g).reset_flags(flags);
+        (*g).join.store(RUNNING, Ordering::Relaxed);
+        (*g).local.set(null_mut());
+        (*g).site.set(site);
+        (*g).since.store(sched::monitor::coarse_now(), Ordering::Relaxed);
+        let parent = if creator.is_null() { 0 } else { (*creator).id.load(Ordering::Relaxed) };
+        (*g).parent.store(parent, Ordering::Relaxed);
+        (*g).inherit_labels(creator);
+    }
+    Ok(g)
 }
 
-unsafe fn free_stack(g: *mut G) {
-    // SAFETY: the header is ours by the caller.
-    let s = unsafe { (*g).stack.replace(stack::Stack::none()) };
-    if !s.is_none() {
-        stack::put_sized(s);
-    }
+fn host_stack(class: u8) -> usize {
+    sched::host::get(class).map_or(0, |h| h.stack_size)
 }
 
 fn give_back(g: *mut G) {
@@ -122,7 +127,8 @@ fn give_back(g: *mut G) {
     unsafe { (*g).id.store(0, Ordering::Relaxed) };
     match worker::current() {
         Some(w) => w.give_g(g),
-        None => arena::give(g, g, 1),
+        // SAFETY: as above.
+        None => unsafe { arena::give(g, 1) },
     }
 }
 
@@ -196,7 +202,7 @@ unsafe fn entry<F: FnOnce() -> T, T>(g: *mut G) {
     // SAFETY: `start` put an F there; the goroutine owns its header (J1).
     unsafe {
         let f: F = take(g);
-        let result = panic::body(f);
+        let result = panic::body_of(&*g, f);
         if (*g).join.load(Ordering::Relaxed) == DETACHED {
             drop_result(g, result);
             return;
@@ -268,23 +274,44 @@ unsafe fn respawn_dropper(w: &Worker, g: *mut G) {
     }
 }
 
-/// Starts `f`; the header belongs to the caller as a handle, which ends with `take_result` or `detach` (J1).
+/// Starts `f`; the header belongs to the caller as a handle, which ends with `take_result` or `detach` (J1). Returns the number as well.
 #[inline]
 pub(crate) fn start<F, T>(a: Attributes, f: F) -> Result<(*mut G, u64), (StartError, F)>
 where
     F: FnOnce() -> T,
 {
-    let g = match new_g(a) {
-        Ok(g) => g,
-        Err(e) => return Err((e, f)),
-    };
-    // SAFETY: a fresh header, ours until spawned.
+    match new_g(a) {
+        // SAFETY: a fresh header.
+        Ok(g) => Ok(unsafe { launch(worker::current(), g, f) }),
+        Err(e) => Err((e, f)),
+    }
+}
+
+/// The same with nothing but flags.
+#[inline]
+pub(crate) fn start_plain<F, T>(flags: u8, site: &'static Location<'static>, f: F) -> Result<(*mut G, u64), StartError>
+where
+    F: FnOnce() -> T,
+{
+    let w = worker::current();
+    let g = plain_g(w, flags, Some(site))?;
+    // SAFETY: a fresh header.
+    Ok(unsafe { launch(w, g, f) })
+}
+
+/// Makes `g` run `f`, with a handle.
+///
+/// # Safety
+/// `g` is fresh and the caller's; `w` is the caller's worker.
+#[inline(always)]
+unsafe fn launch<F: FnOnce() -> T, T>(w: Option<&Worker>, g: *mut G, f: F) -> (*mut G, u64) {
+    // SAFETY: by the caller, until spawned.
     unsafe {
         let id = (*g).id.load(Ordering::Relaxed);
         put(g, f);
         (*g).entry.set(entry::<F, T>);
-        sched::spawn(g);
-        Ok((g, id))
+        sched::spawn_on(w, g);
+        (g, id)
     }
 }
 
@@ -320,6 +347,9 @@ pub(crate) unsafe fn take_result<T>(g: *mut G) -> Result<T, Payload> {
 pub(crate) unsafe fn detach<T>(g: *mut G) {
     // SAFETY: by the caller.
     unsafe {
+        if sched::while_next(g, || (*g).join.store(DETACHED, Ordering::Relaxed)) {
+            return; // J5
+        }
         // AcqRel: Acquire pairs with the Release in `retire` (we drop the result); Release for the reverse.
         if (*g).join.swap(DETACHED, Ordering::AcqRel) == DONE {
             let result: Result<T, Payload> = take(g);
@@ -373,12 +403,44 @@ pub(crate) unsafe fn start_c(
         if let Some(h) = on_exit {
             (*g).ext_mut().on_exit = Some((h, arg as usize));
         }
+        Ok(launch_c(worker::current(), g, f, arg))
+    }
+}
+
+/// The same with nothing asked for: a migrating goroutine.
+///
+/// # Safety
+/// As for `start_c`.
+#[inline]
+pub(crate) unsafe fn start_c_plain(
+    f: unsafe extern "C-unwind" fn(*mut c_void),
+    arg: *mut c_void,
+) -> Result<u64, StartError> {
+    let w = worker::current();
+    let g = plain_g(w, NO_UNWIND, None)?;
+    // SAFETY: a fresh header.
+    Ok(unsafe { launch_c(w, g, f, arg) })
+}
+
+/// Makes `g` run `f`, detached; returns its number.
+///
+/// # Safety
+/// As for `launch`, and for `start_c`.
+#[inline(always)]
+unsafe fn launch_c(
+    w: Option<&Worker>,
+    g: *mut G,
+    f: unsafe extern "C-unwind" fn(*mut c_void),
+    arg: *mut c_void,
+) -> u64 {
+    // SAFETY: by the caller, until spawned.
+    unsafe {
         let id = (*g).id.load(Ordering::Relaxed);
         put(g, (f, arg));
         (*g).join.store(DETACHED, Ordering::Relaxed);
         (*g).entry.set(entry_c);
-        sched::spawn(g);
-        Ok(id)
+        sched::spawn_on(w, g);
+        id
     }
 }
 
@@ -438,8 +500,10 @@ unsafe fn entry_c(g: *mut G) {
             sched::exclusive::lock();
         }
         f(arg);
-        defer::finish();
-        call_on_exit(g);
+        if !(*g).ext.load(Ordering::Relaxed).is_null() {
+            defer::finish();
+            call_on_exit(g);
+        }
     }
 }
 

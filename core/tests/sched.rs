@@ -109,6 +109,61 @@ fn g03_the_result_is_dropped_once_with_or_without_a_handle() {
     });
 }
 
+/// A handle may go while its goroutine is the next to run, queued behind others, parked, woken again, on another worker, or done.
+#[test]
+fn g03_a_handle_may_go_at_any_moment() {
+    check(|| {
+        let ledger = Ledger::default();
+        let (ended, woken) = (Counter::default(), Counter::default());
+        let start = |i: usize, parks: bool, moves: bool| {
+            let (value, ended, woken) = (ledger.value(i), ended.clone(), woken.clone());
+            let (gate, opened) = bounded::<()>(0);
+            let body = move || {
+                if parks {
+                    let _ = opened.recv();
+                    woken.add(1);
+                }
+                ended.add(1);
+                value
+            };
+            // SAFETY: the body keeps nothing that belongs to a thread.
+            (gate, if moves { unsafe { zokor::go_migrating(body) } } else { zokor::go(body) })
+        };
+        for i in 0..600 {
+            let (gate, h) = start(i, i % 2 == 1, i % 4 > 1);
+            match i % 12 / 4 {
+                0 => {}
+                1 => drop(zokor::go(|| ())), // takes its place in front
+                _ => zokor::yield_now(),
+            }
+            drop(gate); // from now on it is queued again, if it was parked
+            drop(h);
+            if i % 5 == 0 {
+                zokor::yield_now();
+            }
+        }
+        wait_until(|| ledger.live() == 0);
+        assert_eq!((ledger.made(), ended.get(), woken.get()), (600, 600, 300));
+    });
+}
+
+/// More headers in use at once than a worker keeps, freed by another one than took them.
+#[test]
+fn g03_headers_come_back_in_any_number() {
+    check(|| {
+        for n in [1, 127, 128, 129, 400, 1000] {
+            let group = std::sync::Arc::new(zokor::WaitGroup::new());
+            let handles: Vec<_> = (0..n).map(|i| zokor::go(move || i)).collect();
+            for _ in 0..n {
+                group.go(|| ());
+            }
+            group.wait();
+            let joiner = zokor::go(move || handles.into_iter().map(|h| h.join().unwrap()).sum::<u64>());
+            assert_eq!(joiner.join().unwrap(), n * (n - 1) / 2);
+        }
+    });
+}
+
 #[test]
 fn g03_numbers_and_names() {
     check(|| {

@@ -16,17 +16,24 @@ use crate::stack;
 
 /// Headers per chunk: 2 MiB, which is a huge page where the system has them.
 pub(super) const CHUNK: usize = 8192;
+/// Headers that workers take and give at once, and keep at most twice.
+pub const BATCH: usize = 128;
 /// Up to 64 million goroutines.
 const CHUNKS: usize = 8192;
 
 pub(super) static TABLE: [AtomicPtr<G>; CHUNKS] = [const { AtomicPtr::new(null_mut()) }; CHUNKS];
 /// Headers handed out at least once; all below it are initialised.
 pub(super) static USED: AtomicUsize = AtomicUsize::new(0);
-static GLOBAL: sys::Mutex<FreeList> = sys::Mutex::new(Rank::Arena, FreeList { head: null_mut(), len: 0 });
+static GLOBAL: sys::Mutex<FreeList> =
+    sys::Mutex::new(Rank::Arena, FreeList { head: null_mut(), full: null_mut(), len: 0 });
 static NAMES: sys::Mutex<()> = sys::Mutex::new(Rank::Leaf, ());
 
 struct FreeList {
+    /// Any number of free headers, linked by `link`.
     head: *mut G,
+    /// Batches of `BATCH` free headers; the first header of each has the next batch in `local`.
+    full: *mut G,
+    /// How many free headers there are in all.
     len: usize,
 }
 // SAFETY: the headers in the list are free (G1), whoever holds the lock owns them.
@@ -36,35 +43,83 @@ pub(super) fn names_lock() -> sys::MutexGuard<'static, ()> {
     NAMES.lock()
 }
 
-/// Takes up to `want` free headers, linked by `link`; an error if memory is short.
-pub fn take(want: usize) -> Result<(*mut G, usize), Errno> {
+/// Takes one free header; an error if memory is short.
+pub fn take_one() -> Result<*mut G, Errno> {
     let mut list = GLOBAL.lock();
-    if list.head.is_null() {
-        grow(&mut list, want)?;
+    if list.head.is_null() && !list.full.is_null() {
+        list.head = list.pop_full();
     }
-    let head = list.head;
-    let mut last = head;
-    let mut n = 1;
-    // SAFETY: headers in the free list are ours under the lock (G1).
-    unsafe {
-        while n < want && !(*(*last).link.get()).is_null() {
-            last = *(*last).link.get();
-            n += 1;
+    Ok(list.take(1)?.0)
+}
+
+/// Takes up to `BATCH` free headers, linked by `link`, and says how many; an error if memory is short.
+pub fn take_batch() -> Result<(*mut G, usize), Errno> {
+    let mut list = GLOBAL.lock();
+    if list.full.is_null() {
+        return list.take(BATCH);
+    }
+    list.len -= BATCH;
+    Ok((list.pop_full(), BATCH))
+}
+
+impl FreeList {
+    /// The first full batch, of which there is one.
+    fn pop_full(&mut self) -> *mut G {
+        let batch = self.full;
+        // SAFETY: headers in the free list are ours under the lock (G1).
+        self.full = unsafe { (*batch).local.replace(null_mut()) }.cast();
+        batch
+    }
+
+    fn take(&mut self, want: usize) -> Result<(*mut G, usize), Errno> {
+        if self.head.is_null() {
+            grow(self, want)?;
         }
-        list.head = *(*last).link.get();
-        *(*last).link.get() = null_mut();
+        let head = self.head;
+        let mut last = head;
+        let mut n = 1;
+        // SAFETY: as above.
+        unsafe {
+            while n < want && !(*(*last).link.get()).is_null() {
+                last = *(*last).link.get();
+                n += 1;
+            }
+            self.head = *(*last).link.get();
+            *(*last).link.get() = null_mut();
+        }
+        self.len -= n;
+        Ok((head, n))
     }
-    list.len -= n;
-    Ok((head, n))
 }
 
 /// Gives a chain of `n` free headers back.
-pub fn give(head: *mut G, tail: *mut G, n: usize) {
+///
+/// # Safety
+/// They are the caller's (G1), linked by `link`.
+pub unsafe fn give(head: *mut G, n: usize) {
+    let mut tail = head;
+    // SAFETY: by the caller; now the list owns them.
+    unsafe {
+        for _ in 1..n {
+            tail = *(*tail).link.get();
+        }
+        let mut list = GLOBAL.lock();
+        *(*tail).link.get() = list.head;
+        list.head = head;
+        list.len += n;
+    }
+}
+
+/// Gives a chain of `BATCH` free headers back.
+///
+/// # Safety
+/// As for [`give`]; the last one's link is null.
+pub unsafe fn give_batch(head: *mut G) {
     let mut list = GLOBAL.lock();
-    // SAFETY: the caller owned the chain (G1); now the list does.
-    unsafe { *(*tail).link.get() = list.head };
-    list.head = head;
-    list.len += n;
+    // SAFETY: by the caller; now the list owns them.
+    unsafe { (*head).local.set(list.full.cast()) };
+    list.full = head;
+    list.len += BATCH;
 }
 
 /// Initialises some more headers of the newest chunk, or maps a new one.
@@ -177,6 +232,7 @@ pub fn all_free() -> bool {
 pub unsafe fn release_all() {
     let mut list = GLOBAL.lock();
     list.head = null_mut();
+    list.full = null_mut();
     list.len = 0;
     USED.store(0, Ordering::Relaxed);
     for slot in TABLE.iter() {

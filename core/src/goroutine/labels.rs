@@ -76,34 +76,35 @@ impl G {
         drop(old);
     }
 
-    /// A new goroutine begins with the labels of the one that starts it, and those of its own on top.
+    /// A new goroutine begins with the labels of the one that starts it.
     ///
     /// # Safety
     /// As for [`set_labels`](G::set_labels); `from` is the running goroutine or null.
     #[inline(always)]
-    pub unsafe fn inherit_labels(&self, from: *const G, own: Vec<(String, String)>) {
-        // SAFETY: by the caller.
-        let plain = unsafe { from.is_null() || (*from).ext.load(Ordering::Relaxed).is_null() };
-        if !plain || !own.is_empty() {
-            // SAFETY: by the caller.
-            unsafe { self.inherit_slow(from, own) };
+    pub unsafe fn inherit_labels(&self, from: *const G) {
+        // SAFETY: by the caller: `from` is running here, so its attributes do not change meanwhile.
+        unsafe {
+            let ext = if from.is_null() { None } else { (*from).ext_ref() };
+            if let Some(labels) = ext.and_then(|e| e.labels.as_ref()) {
+                self.take_over(labels);
+            }
         }
     }
 
     #[cold]
-    unsafe fn inherit_slow(&self, from: *const G, own: Vec<(String, String)>) {
-        // SAFETY: by the caller: `from` is running here, so its attributes do not change meanwhile.
-        let theirs = unsafe { from.as_ref().and_then(|f| f.ext_ref()).and_then(|e| e.labels.clone()) };
-        let labels = if own.is_empty() {
-            theirs
-        } else {
-            let mut all = theirs.map_or_else(Labels::default, |l| (*l).clone());
-            own.iter().for_each(|(k, v)| all.set(k, Some(v)));
-            Some(Arc::new(all))
-        };
-        if labels.is_some() {
-            // SAFETY: by the caller.
-            unsafe { self.set_labels(labels) };
-        }
+    unsafe fn take_over(&self, labels: &Arc<Labels>) {
+        // SAFETY: by the caller of `inherit_labels`.
+        unsafe { self.set_labels(Some(labels.clone())) };
+    }
+
+    /// Gives it labels on top of those that it has.
+    ///
+    /// # Safety
+    /// As for [`set_labels`](G::set_labels).
+    pub unsafe fn add_labels(&self, own: Vec<(String, String)>) {
+        let mut all = self.labels().map_or_else(Labels::default, |l| (*l).clone());
+        own.iter().for_each(|(k, v)| all.set(k, Some(v)));
+        // SAFETY: by the caller.
+        unsafe { self.set_labels(Some(Arc::new(all))) };
     }
 }

@@ -64,6 +64,7 @@ mod threads {
             assert_eq!(consume(q.owner(|i| i.pop_front())), 0);
             assert!(q.owner(|i| i.set_next(node(9))).is_null());
             assert_eq!(q.len_hint(), 4);
+            assert_eq!(q.owner_looks(|i| (*i.next).id), 9);
             assert_eq!(consume(q.owner(Inner::take_next)), 9);
             assert!(q.owner(Inner::take_next).is_null());
             let mut part = q.owner(|i| i.take_half(100));
@@ -226,6 +227,43 @@ mod model {
             thieves.into_iter().for_each(|t| all.extend(t.join().unwrap()));
             all.extend(std::iter::from_fn(|| pop(&q)));
             complete(all, 2);
+        });
+    }
+
+    /// What the owner finds in the slot is nobody else's while it looks: it and the thief never touch the mark at once.
+    #[test]
+    fn loom_queue_owner_looks_at_the_slot() {
+        check(3, || {
+            let q = Arc::new(LocalQueue::new());
+            let mark = Arc::new(crate::cell::UnsafeCell::new(0));
+            let one = node(0);
+            // SAFETY: this thread is the owner.
+            unsafe { q.owner(|i| i.set_next(one)) };
+            let (theirs, seen) = (q.clone(), mark.clone());
+            let thief = thread::spawn(move || {
+                let got = theirs.try_steal(Inner::take_next).filter(|p| !p.is_null())?;
+                // SAFETY: the node is ours, and the mark is its.
+                seen.with_mut(|m| unsafe { *m += 2 });
+                Some(consume(got))
+            });
+            // SAFETY: this thread is the owner; the mark belongs to the node that is in the slot.
+            let was_there = unsafe {
+                q.owner_looks(|i| {
+                    let here = i.next == one;
+                    if here {
+                        mark.with_mut(|m| *m += 1);
+                    }
+                    here
+                })
+            };
+            let stolen = thief.join().unwrap().is_some();
+            // SAFETY: the thief has ended.
+            assert_eq!(mark.with_mut(|m| unsafe { *m }), 2 * i32::from(stolen) + i32::from(was_there));
+            assert!(was_there || stolen);
+            if !stolen {
+                // SAFETY: this thread is the owner.
+                assert_eq!(consume(unsafe { q.owner(Inner::take_next) }), 0);
+            }
         });
     }
 }

@@ -65,14 +65,24 @@ pub fn take_ids(n: u64) -> u64 {
 /// `g` is a fresh header owned by the caller (G1).
 #[inline]
 pub unsafe fn spawn(g: *mut G) {
+    // SAFETY: by the caller.
+    unsafe { spawn_on(worker::current(), g) };
+}
+
+/// The same for who has asked for the worker and not been switched since.
+///
+/// # Safety
+/// As for [`spawn`]; `w` is the caller's worker.
+#[inline]
+pub unsafe fn spawn_on(w: Option<&Worker>, g: *mut G) {
     // SAFETY: ours by the caller; the queue takes it over.
     unsafe {
         crate::sanitize::release(g.cast());
         (*g).set_state(State::Runnable);
-        match worker::current() {
+        match w {
             Some(w) => {
                 bump(&w.stats.created);
-                w.push_next(g);
+                w.push_new(g);
                 wake_for(w);
             }
             None => {
@@ -80,6 +90,26 @@ pub unsafe fn spawn(g: *mut G) {
                 inject(g);
             }
         }
+    }
+}
+
+/// Calls `f` if `g` lies in the slot in front of the caller's own queue: so long it neither runs nor ends, and nobody takes it from
+/// there before `f` has returned. False: it is somewhere else.
+///
+/// # Safety
+/// `g` is a valid header; `f` is short and calls no verb.
+#[inline(always)]
+pub unsafe fn while_next(g: *mut G, f: impl FnOnce()) -> bool {
+    let Some(w) = worker::current() else { return false };
+    // SAFETY: K1: the calling thread is the queue's owner.
+    unsafe {
+        w.queue.owner_looks(|q| {
+            let here = q.next == g;
+            if here {
+                f();
+            }
+            here
+        })
     }
 }
 

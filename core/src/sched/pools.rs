@@ -5,12 +5,11 @@
 
 use super::worker::Worker;
 use crate::errno::Errno;
-use crate::goroutine::{arena, G};
+use crate::goroutine::arena::{self, BATCH};
+use crate::goroutine::G;
 use crate::stack::{Pool, Stack};
+use core::mem::replace;
 use core::ptr::null_mut;
-
-/// Headers a worker takes from the arena, and keeps at most twice.
-const G_BATCH: usize = 128;
 
 /// Stacks a sleeping worker keeps.
 const KEPT_STACKS: usize = 16;
@@ -18,15 +17,56 @@ const KEPT_STACKS: usize = 16;
 /// See the module's text.
 pub struct Pools {
     pub(super) stacks: Pool,
+    /// Up to `BATCH` free headers, and how many.
     free: *mut G,
     free_len: usize,
+    /// Another `BATCH` of them; null if there are none.
+    spare: *mut G,
     next_id: u64,
     last_id: u64,
 }
 
 impl Pools {
     pub(super) fn new() -> Pools {
-        Pools { stacks: Pool::new(), free: null_mut(), free_len: 0, next_id: 0, last_id: 0 }
+        Pools { stacks: Pool::new(), free: null_mut(), free_len: 0, spare: null_mut(), next_id: 0, last_id: 0 }
+    }
+}
+
+/// Headers go to the arena and come from it in whole batches, so nobody walks along a chain.
+impl Pools {
+    #[cold]
+    fn refill_headers(&mut self) -> Result<(), Errno> {
+        if self.spare.is_null() {
+            (self.free, self.free_len) = arena::take_batch()?;
+        } else {
+            self.free = replace(&mut self.spare, null_mut());
+            self.free_len = BATCH;
+        }
+        Ok(())
+    }
+
+    /// There are `BATCH` headers in `free`: they become the spare ones.
+    #[cold]
+    fn stow_headers(&mut self) {
+        self.free_len = 0;
+        let full = replace(&mut self.spare, replace(&mut self.free, null_mut()));
+        if !full.is_null() {
+            // SAFETY: a batch of free headers of ours (G1).
+            unsafe { arena::give_batch(full) };
+        }
+    }
+
+    fn flush_headers(&mut self) {
+        let full = replace(&mut self.spare, null_mut());
+        if !full.is_null() {
+            // SAFETY: as above.
+            unsafe { arena::give_batch(full) };
+        }
+        let n = replace(&mut self.free_len, 0);
+        if n > 0 {
+            // SAFETY: the chain is n free headers of ours (G1).
+            unsafe { arena::give(replace(&mut self.free, null_mut()), n) };
+        }
     }
 }
 
@@ -37,9 +77,7 @@ impl Worker {
         // SAFETY: K1; no reference into the pools is alive here.
         let p = unsafe { &mut *self.pools.get() };
         if p.free.is_null() {
-            let (head, n) = arena::take(G_BATCH)?;
-            p.free = head;
-            p.free_len = n;
+            p.refill_headers()?;
         }
         let g = p.free;
         // SAFETY: free headers are ours (G1).
@@ -54,28 +92,12 @@ impl Worker {
         // SAFETY: K1; the caller owns g (G1).
         unsafe {
             let p = &mut *self.pools.get();
+            if p.free_len == BATCH {
+                p.stow_headers();
+            }
             *(*g).link.get() = p.free;
             p.free = g;
             p.free_len += 1;
-            if p.free_len >= 2 * G_BATCH {
-                self.spill_headers(G_BATCH);
-            }
-        }
-    }
-
-    #[cold]
-    fn spill_headers(&self, n: usize) {
-        // SAFETY: K1; the chain below is free headers of ours (G1), n of them at least.
-        unsafe {
-            let p = &mut *self.pools.get();
-            let head = p.free;
-            let mut tail = head;
-            for _ in 1..n {
-                tail = *(*tail).link.get();
-            }
-            p.free = *(*tail).link.get();
-            p.free_len -= n;
-            arena::give(head, tail, n);
         }
     }
 
@@ -94,10 +116,7 @@ impl Worker {
         // SAFETY: K1.
         let p = unsafe { &mut *self.pools.get() };
         p.stacks.flush();
-        let n = p.free_len;
-        if n > 0 {
-            self.spill_headers(n);
-        }
+        p.flush_headers();
     }
 
     /// The next goroutine number.

@@ -183,7 +183,12 @@ unsafe fn pop_ahead(chain: &mut Fifo<G>) -> *mut G {
         let g = chain.pop_front();
         if chain.len > FAR {
             let next = chain.head;
-            (*(*next).ctx.get()).prefetch();
+            if (*next).has(STARTED) {
+                (*(*next).ctx.get()).prefetch();
+            } else {
+                arch::prefetch(next.cast::<u8>().wrapping_add(128));
+                arch::prefetch(next.cast::<u8>().wrapping_add(192));
+            }
             let after: *const u8 = (*(*next).link.get()).cast();
             arch::prefetch(after);
             arch::prefetch(after.wrapping_add(64));
@@ -322,7 +327,18 @@ impl Worker {
                 if !old.is_null() {
                     (*self.bound.get()).push_back(old);
                 }
-            } else if self.seat.is_exclusive() {
+            } else {
+                self.push_new(g);
+            }
+        }
+    }
+
+    /// The same for a goroutine that anybody may run, such as a new one.
+    #[inline(always)]
+    pub unsafe fn push_new(&self, g: *mut G) {
+        // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
+        unsafe {
+            if self.seat.is_exclusive() {
                 super::inject(g);
             } else {
                 self.queue.owner(|q| {

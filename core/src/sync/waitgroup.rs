@@ -101,8 +101,23 @@ impl RawWaitGroup {
     ///
     /// # Errors
     /// `Invalid` if it is zero.
+    #[inline]
     pub fn done(&self) -> Result<(), Error> {
-        self.add(-1)
+        let mut s = self.state.load(Ordering::Relaxed);
+        loop {
+            if s < ONE {
+                return Err(Error::Invalid);
+            }
+            let new = s - ONE;
+            if new < ONE && s & QUEUED != 0 {
+                return self.release(-1);
+            }
+            // AcqRel: as in `add`.
+            match self.state.compare_exchange_weak(s, new, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => s = now,
+            }
+        }
     }
 
     /// The counter. A snapshot.

@@ -54,7 +54,7 @@ impl WaitGroup {
     /// # Panics
     /// As [`add`](WaitGroup::add).
     pub fn done(&self) {
-        self.add(-1);
+        assert!(self.raw.done().is_ok(), "negative WaitGroup counter");
     }
 
     /// Waits until the counter is zero. Returns at once if it is.
