@@ -105,6 +105,32 @@ func w2(n int) {
 	perop("w2", n, time.Since(t))
 }
 
+// For the scaling plots: timed from when all have begun, so that what it costs to start them is left out.
+func w2g(n int) {
+	g := geti("g", 1000)
+	each := n / g
+	var wg sync.WaitGroup
+	var begun atomic.Int64
+	var start time.Time
+	wg.Add(g)
+	for i := 0; i < g; i++ {
+		go func() {
+			if begun.Add(1) == int64(g) {
+				start = time.Now()
+			}
+			for begun.Load() < int64(g) {
+				runtime.Gosched()
+			}
+			for i := 0; i < each; i++ {
+				runtime.Gosched()
+			}
+			wg.Done()
+		}()
+	}
+	wg.Wait()
+	perop("w2g", (each+1)*g, time.Since(start)) // the yield during which the last one began counts as well
+}
+
 // ---- W3 unbuffered ping-pong
 func w3(n int) {
 	a, b := make(chan int64), make(chan int64)
@@ -293,8 +319,13 @@ func w7(n int) {
 			wg.Done()
 		}()
 	}
+	poll := geti("poll", 0) > 0 // a sleep would be most of what a few goroutines take
 	for started.Load() < int64(n) {
-		time.Sleep(time.Millisecond)
+		if poll {
+			runtime.Gosched()
+		} else {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	spawn := time.Since(t)
 	time.Sleep(50 * time.Millisecond)
@@ -366,7 +397,7 @@ func w9(n int) {
 }
 
 // ---- W10 timers
-func w10(n int) {
+func durations(n int) []int64 {
 	durs := make([]int64, n)
 	x := uint64(88172645463325252)
 	for i := range durs {
@@ -375,6 +406,11 @@ func w10(n int) {
 		x ^= x << 17
 		durs[i] = int64(x % 100000000)
 	}
+	return durs
+}
+
+func w10(n int) {
+	durs := durations(n)
 	late := make([]int64, n)
 	warm := geti("warm", 0) > 0 // stagger first, so that the spawn storm is over before anything is measured
 	var wg sync.WaitGroup
@@ -397,6 +433,24 @@ func w10(n int) {
 	cpu := cpuNs() - c0
 	sort.Slice(late, func(a, b int) bool { return late[a] < late[b] })
 	out("w10", n, float64(wall.Nanoseconds()), fmt.Sprintf("\"cpu_ns\":%d,\"min\":%d,\"p50\":%d,\"p99\":%d,\"max\":%d", cpu, late[0], late[n/2], late[n*99/100], late[n-1]))
+}
+
+// For the scaling plots: one of g pending timers after the other is set anew, in an order without a pattern.
+func w10t(n int) {
+	g := geti("g", 1000)
+	naps := durations(max(g, 1<<16))
+	timers := make([]*time.Timer, g)
+	for i := range timers {
+		timers[i] = time.AfterFunc(time.Hour+time.Duration(naps[i]), func() {})
+	}
+	t := time.Now()
+	for i := 0; i < n; i++ {
+		nap := naps[i%len(naps)]
+		if !timers[nap%int64(g)].Reset(time.Hour + time.Duration(nap)) {
+			panic("an hour has passed")
+		}
+	}
+	perop("w10t", n, time.Since(t))
 }
 
 // ---- W12 OS thread (a goroutine locked to its thread) <-> goroutine
@@ -490,6 +544,8 @@ func main() {
 		w1b(geti("n", 1000000))
 	case "w2":
 		w2(geti("n", 10000000))
+	case "w2g":
+		w2g(geti("n", 10000000))
 	case "w3":
 		w3(geti("n", 2000000))
 	case "w4s":
@@ -516,6 +572,8 @@ func main() {
 		w9(geti("n", 2000))
 	case "w10":
 		w10(geti("n", 100000))
+	case "w10t":
+		w10t(geti("n", 1000000))
 	case "w12p":
 		w12p(geti("n", 300000))
 	case "w12s":

@@ -18,6 +18,19 @@ async def waves(n, size):
     p.per_op(n, t)
 
 
+@p.workload("w1")
+async def w1():
+    n = count(100_000)
+
+    async def f():
+        pass
+
+    t = now()
+    for _ in range(n):
+        await asyncio.create_task(f())
+    p.per_op(n, t)
+
+
 @p.workload("w1a")
 async def w1a():
     n = count(100_000)

@@ -19,6 +19,19 @@ def waves(n, size):
     p.per_op(n, t)
 
 
+@p.workload("w1")
+def w1():
+    n = count(100_000)
+
+    def f():
+        pass
+
+    t = now()
+    for _ in range(n):
+        gevent.spawn(f).join()
+    p.per_op(n, t)
+
+
 @p.workload("w1a")
 def w1a():
     n = count(100_000)

@@ -22,6 +22,11 @@ def waves(n, size):
     p.per_op(n, t)
 
 
+@p.workload("w1")
+def w1():
+    waves(count(100_000), 1)
+
+
 @p.workload("w1a")
 def w1a():
     n = count(100_000)

@@ -18,17 +18,24 @@ def together(*fns):
         t.join()
 
 
-@p.workload("w1b")
-def w1b():
-    n = count(20_000)
-
+def waves(n, size):
     def f():
         pass
 
     t = now()
-    for _ in range(n // 1000):
-        together(*[f] * 1000)
+    for _ in range(n // size):
+        together(*[f] * size)
     p.per_op(n, t)
+
+
+@p.workload("w1")
+def w1():
+    waves(count(20_000), 1)
+
+
+@p.workload("w1b")
+def w1b():
+    waves(count(20_000), 1000)
 
 
 @p.workload("w3")

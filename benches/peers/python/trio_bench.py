@@ -19,6 +19,11 @@ async def waves(n, size):
     p.per_op(n, t)
 
 
+@p.workload("w1")
+async def w1():
+    await waves(count(100_000), 1)
+
+
 @p.workload("w1a")
 async def w1a():
     n = count(100_000)

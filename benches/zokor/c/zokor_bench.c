@@ -74,6 +74,16 @@ static inline void mu_lock(void) { zk_mutex_lock(&mu); }
 static inline void mu_unlock(void) { zk_mutex_unlock(&mu); }
 #endif
 
+#define HAS_TIMERS
+typedef zk_timer *TIMER;
+static void tm_fired(void *arg) { (void)arg; }
+static TIMER tm_new(int64_t ns) {
+    TIMER t = zk_timer_func(ns, tm_fired, NULL);
+    if (!t) die("zk_timer_func");
+    return t;
+}
+static inline int tm_reset(TIMER t, int64_t ns) { return zk_timer_reset(t, ns); }
+
 #define HAS_FOREIGN
 #define HOLD() zk_hold()
 #define RELEASE() zk_release()

@@ -12,13 +12,21 @@ p = Program("zokor-python")
 
 def waves(n, size):
     wg = zokor.WaitGroup()
+
+    def f():
+        pass
+
     t = now()
     for _ in range(n // size):
-        wg.add(size)
         for _ in range(size):
-            zokor.go(wg.done)
+            wg.go(f)
         wg.wait()
     p.per_op(n, t)
+
+
+@p.workload("w1")
+def w1():
+    waves(count(100_000), 1)
 
 
 @p.workload("w1a")

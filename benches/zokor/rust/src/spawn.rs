@@ -2,7 +2,8 @@
 
 use crate::go::Go;
 use bench_common::{perop, Opts};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 use zokor::WaitGroup;
 
@@ -54,4 +55,32 @@ pub fn yielding<M: Go>(o: &Opts) {
     }
     wg.wait();
     perop(M::NAME, "w2", o.p, n, t);
+}
+
+/// W2 for the scaling plots: yields among `g` goroutines, timed from when all have begun, so that what it costs to start
+/// them is left out.
+pub fn many_yielding<M: Go>(o: &Opts) {
+    let g = o.get("g", 1000);
+    let each = o.n(10_000_000) / g;
+    let wg = Arc::new(WaitGroup::new());
+    let begun = Arc::new((AtomicUsize::new(0), OnceLock::new()));
+    wg.add(g as i64);
+    for _ in 0..g {
+        let (wg, begun) = (wg.clone(), begun.clone());
+        M::go(move || {
+            if begun.0.fetch_add(1, Relaxed) + 1 == g {
+                begun.1.set(Instant::now()).expect("one is the last");
+            }
+            while begun.0.load(Relaxed) < g {
+                zokor::yield_now();
+            }
+            for _ in 0..each {
+                zokor::yield_now();
+            }
+            wg.done();
+        });
+    }
+    wg.wait();
+    // The yield during which the last one began counts as well.
+    perop(M::NAME, "w2g", o.p, (each + 1) * g, *begun.1.get().expect("all have begun"));
 }

@@ -1,7 +1,7 @@
-//! W10 sleepers.
+//! W10 sleepers, and timers for the scaling plots.
 
 use crate::go::Go;
-use bench_common::{cpu_ns, durations, w10_line, Opts};
+use bench_common::{cpu_ns, durations, perop, w10_line, Opts};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,4 +42,18 @@ pub fn sleepers<M: Go>(o: &Opts) {
     naps.wg.wait();
     let wall = t.elapsed();
     w10_line(M::NAME, o.p, n, wall, cpu_ns() - cpu, naps.late.iter().map(|l| l.load(Relaxed)).collect());
+}
+
+/// W10 for the scaling plots: one of `g` pending timers after the other is set anew, in an order without a pattern.
+pub fn pending<M: Go>(o: &Opts) {
+    let (n, g) = (o.n(1_000_000), o.get("g", 1000));
+    let hour = Duration::from_secs(3600);
+    let naps = durations(g.max(1 << 16));
+    let timers: Vec<_> = (0..g).map(|i| zokor::time::after_func(hour + Duration::from_nanos(naps[i]), || {})).collect();
+    let t = Instant::now();
+    for i in 0..n {
+        let nap = naps[i % naps.len()];
+        assert!(timers[nap as usize % g].reset(hour + Duration::from_nanos(nap)), "an hour has not passed");
+    }
+    perop(M::NAME, "w10t", o.p, n, t);
 }
