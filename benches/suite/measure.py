@@ -4,14 +4,28 @@ import json
 import mmap
 import os
 import subprocess
-from dataclasses import dataclass
+import time
+from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class Plan:
+    """How long and how often. Our programs and Go run in every round, the others in `others` of them, spread evenly."""
+
     rounds: int
-    seconds: float
+    others: int
+    seconds: float  # of one run, where the number of operations is free
     timeout: int
+    patience: float = 8.0  # seconds: another program that takes longer runs once
+
+    def of(self, peer, row):
+        """The rounds in which this program runs."""
+        n = self.rounds if peer.reference else min(self.others, self.rounds)
+        n = min(n, 3) if row.scaling else n
+        return {i * (self.rounds - 1) // max(n - 1, 1) for i in range(n)}
+
+    def named(self):
+        return asdict(self)
 
 
 class Failed(Exception):
@@ -27,7 +41,11 @@ def warm_memory(size):
     """Touches so much memory and gives it back. On a virtual machine the first touch of a page after a while is the
     host's time and can take ten times as long as the guest's; who runs first, and who needs more, would pay for it."""
     with mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
-        memory.madvise(MADV_POPULATE_WRITE)
+        try:
+            memory.madvise(MADV_POPULATE_WRITE)
+        except OSError:  # a kernel before 5.14
+            for page in range(0, size, 4096):
+                memory[page] = 1
 
 
 def once(peer, row, n, timeout):
@@ -67,21 +85,24 @@ def size(peer, row, plan):
 
 
 def row(row, peers, plan):
-    """The figures of a row: {peer: {"n": operations, metric: [one per round]}}, and why the others have none."""
+    """The figures of a row, {peer: {"n": operations, metric: [one per round, None where it did not run]}}, and why the
+    others have none."""
     here = [p for p in peers if p.runs(row)]
-    sizes, figures, failed = {}, {}, {}
+    sizes, figures, failed, due = {}, {}, {}, {}
     for p in here:
         try:
             sizes[p.name] = size(p, row, plan)
             if row.n is not None and row.workload in ("w8", "w9", "w10") and sizes[p.name] != row.n:
                 raise Failed(f"cannot do {row.n:,}")
-            figures[p.name] = {"n": sizes[p.name], **{m.name: [] for m in row.metrics}}
+            figures[p.name] = {"n": sizes[p.name], **{m.name: [None] * plan.rounds for m in row.metrics}}
+            due[p.name] = plan.of(p, row)
         except Failed as e:
             failed[p.name] = str(e)
     for r in range(plan.rounds):
         for p in here[r % len(here) :] + here[: r % len(here)]:
-            if p.name in failed:
+            if p.name in failed or r not in due[p.name]:
                 continue
+            started = time.monotonic()
             try:
                 line = once(p, row, sizes[p.name], plan.timeout)
             except Failed as e:
@@ -89,5 +110,7 @@ def row(row, peers, plan):
                 figures.pop(p.name)
                 continue
             for m in row.metrics:
-                figures[p.name][m.name].append(line[m.name])
+                figures[p.name][m.name][r] = line[m.name]
+            if not p.reference and time.monotonic() - started > plan.patience:
+                due[p.name] = set()
     return {"figures": {k: figures[k] for k in sorted(figures)}, "failed": {k: v for k, v in failed.items() if v}}
