@@ -18,11 +18,11 @@ test:             ## everything that runs on each push
 check:            ## format, lints, documentation, layers, header
 	ci/check.sh
 
-bench:            ## all workloads beside the peers; writes docs/performance.md
-	benches/run.sh
+bench:            ## all workloads beside the peers; writes docs/performance.md (ARGS=--resume goes on after an interruption)
+	benches/run.sh $(ARGS)
 
-bench-quick:      ## the same in under five minutes
-	benches/run.sh --quick
+bench-quick:      ## the same in under five minutes, prints its table
+	benches/run.sh --quick $(ARGS)
 
 bench-check:      ## instruction counts of the inner loops against the checked-in figures
 	ci/bench-check.sh
