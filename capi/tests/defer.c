@@ -180,6 +180,50 @@ static void p10_goexit_is_not_caught(void) {
   SEEN(&t, "xy");
 }
 
+/* What a deferred function tries while the goroutine exits is caught; so is its panic if a try was in progress around it. */
+static void panics_plainly(void *arg) { zk_panic((const char *)arg); }
+static void tries_during_exit(void *arg) {
+  char why[20] = "";
+  (void)arg;
+  EQ(zk_try(panics_plainly, (void *)"inside", why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "inside"));
+  EQ(zk_try(exits_in_try, NULL, NULL, 0), 0); /* never returns */
+}
+static void exits_and_tries(void *arg) {
+  (void)arg;
+  DEFER("a");
+  OK(zk_defer(tries_during_exit, NULL));
+  zk_goexit();
+}
+static void exits_with_a_panic(void *arg) {
+  (void)arg;
+  DEFER("c");
+  OK(zk_defer(panics_plainly, (void *)"during the exit"));
+  DEFER("d");
+  zk_goexit();
+}
+static void tries_around_it(void *arg) {
+  (void)arg;
+  DEFER("b");
+  (void)zk_try(exits_with_a_panic, NULL, NULL, 0);
+  letter((void *)"!");
+}
+static void p10_a_panic_in_an_exit_is_caught_and_the_exit_goes_on(void) {
+  static trail t;
+  memset(&t, 0, sizeof t);
+  current = &t;
+  run_in_goroutine(exits_and_tries, &t);
+  SEEN(&t, "xa");
+  run_in_goroutine(tries_around_it, &t);
+  SEEN(&t, "xadcb");
+}
+static void not_tried(void) {
+  static trail t;
+  current = &t;
+  OK(zk_go(exits_with_a_panic, NULL));
+  zk_sleep(ZT_LIMIT);
+}
+
 static void exit_instead(void *arg) {
   (void)arg;
   zk_goexit();
@@ -265,6 +309,7 @@ static void p01_p02_an_uncaught_panic_ends_the_process(void) {
   CHECK(deferred && report && deferred < report);
   CHECK(strstr(report, "doomed"));
   CHILD_ABORTS(uncaught_in_main, "main is doomed");
+  CHILD_ABORTS(not_tried, "panic: during the exit");
   CHILD_ABORTS(uncaught_on_a_thread, "a plain thread");
 }
 
@@ -289,7 +334,7 @@ static void with_a_hook(void) {
   OK(zk_wg_wait(&wg, zk_in(ZT_LIMIT)));
   EQ(GET(&reported), 21);
   int code = -1, rc = zk_run(panics_in_main, (void *)"to the hook", &code);
-  CHECK(rc == ZK_EPANIC || rc == ZK_EDEADLOCK);
+  EQ(rc, ZK_EPANIC);
   EQ(code, -1);
   EQ(GET(&reported), 22);
 }
@@ -494,6 +539,7 @@ static const zt_test tests[] = {
   BOTH(try_catches_from_any_depth_and_leaves_nothing),
   BOTH(p09_goexit_and_return_run_the_defers),
   BOTH(p10_goexit_is_not_caught),
+  BOTH(p10_a_panic_in_an_exit_is_caught_and_the_exit_goes_on),
   BOTH(p11_goexit_in_a_defer_discards_the_panic),
   BOTH(a_try_may_wait_inside),
 #ifndef __cplusplus
@@ -503,6 +549,7 @@ static const zt_test tests[] = {
   ONCE(the_hook_lets_the_rest_go_on),
   CHILD(uncaught),
   CHILD(uncaught_in_main),
+  CHILD(not_tried),
   CHILD(uncaught_on_a_thread),
   CHILD(with_a_hook),
   BOTH(p03_a_deferred_function_does_not_recover_the_panic_that_runs_it),

@@ -8,7 +8,9 @@
 //! - **D1** `tries` is the chain of calls of [`try_call`] in progress on this goroutine (or thread), innermost first; each knows how many
 //!   deferred functions there were when it began, and these are not its business.
 //! - **D2** A deferred function is taken out of the list before it runs: it runs once, also if it panics.
-//! - **D3** Once a goroutine exits (`goexit`) no try catches anything any more (P-10).
+//! - **D3** A goroutine that exits (`goexit`) does not come back to a try that was in progress then, so they leave the chain (P-10).
+//!   A panic in a deferred function that one of them was responsible for is over, as if it had been caught, and the exit goes on;
+//!   what deferred functions try while the goroutine exits is theirs, and caught as ever.
 
 use crate::arch::escape::{self, Escape};
 use crate::goroutine::G;
@@ -25,7 +27,8 @@ pub struct Frames {
     tries: *mut Try,
     /// Panics in progress, oldest first.
     panics: Vec<String>,
-    exiting: bool,
+    /// The goroutine exits: deferred functions from this one on were the business of a try (`usize::MAX`: none was).
+    exit: Option<usize>,
 }
 
 struct Try {
@@ -38,7 +41,7 @@ struct Try {
 
 impl Default for Frames {
     fn default() -> Frames {
-        Frames { defers: Vec::new(), scopes: 0, tries: null_mut(), panics: Vec::new(), exiting: false }
+        Frames { defers: Vec::new(), scopes: 0, tries: null_mut(), panics: Vec::new(), exit: None }
     }
 }
 
@@ -163,17 +166,21 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
 /// # Safety
 /// No frame between here and the innermost try, or the goroutine's end, has anything to clean up.
 pub unsafe fn panic(msg: &str) -> ! {
-    let mark = with(|s| {
-        s.panics.push(msg.to_owned());
-        if s.exiting || s.tries.is_null() {
-            None
-        } else {
-            // SAFETY: a try in the chain is in progress (D1).
-            Some(unsafe { (*s.tries).defers })
+    let (mark, over) = with(|s| {
+        if s.tries.is_null() && s.exit.is_some_and(|from| s.defers.len() >= from) {
+            s.panics.clear();
+            return (0, true);
         }
+        s.panics.push(msg.to_owned());
+        // SAFETY: a try in the chain is in progress (D1).
+        (unsafe { s.tries.as_ref() }.map_or(0, |t| t.defers), false)
     });
-    run_down_to(mark.unwrap_or(0));
-    let to = with(|s| if s.exiting { null_mut() } else { s.tries });
+    run_down_to(mark);
+    if over {
+        // SAFETY: the running goroutine exits (D3), which threads do not; by the caller nothing on its stack is to be cleaned up.
+        unsafe { crate::start::end_c(sched::running()) };
+    }
+    let to = with(|s| s.tries);
     if !to.is_null() {
         // SAFETY: the try is in progress further up this stack (D1).
         unsafe { escape::leave(&raw const (*to).escape) };
@@ -192,17 +199,30 @@ unsafe fn uncaught(text: String) -> ! {
     unsafe {
         crate::panic::report(&*g, &text);
         drop(text); // nothing of this frame is cleaned up any more
+        crate::runtime::main_panicked(g);
         crate::start::end_c(g)
     }
 }
 
-/// The goroutine ends: everything that is still deferred runs, and panics in it are not caught (D3, P-09 to P-11).
+/// The goroutine ends: everything that is still deferred runs (D3, P-09 to P-11).
 pub fn goexit() {
     with(|s| {
-        s.exiting = true;
+        let from = outermost(std::mem::replace(&mut s.tries, null_mut()));
+        s.exit = Some(from.min(s.exit.unwrap_or(usize::MAX)));
         s.panics.clear(); // P-11: a panic in progress is discarded
     });
     run_down_to(0);
+}
+
+/// How many deferred functions there were when the first try of the chain began; `usize::MAX` for an empty one.
+fn outermost(mut tries: *mut Try) -> usize {
+    let mut defers = usize::MAX;
+    // SAFETY: the tries of the chain are in progress (D1).
+    while let Some(t) = unsafe { tries.as_ref() } {
+        defers = t.defers;
+        tries = t.outer;
+    }
+    defers
 }
 
 /// The function of a goroutine has returned: what it deferred runs.
