@@ -149,9 +149,11 @@ pub fn notice(text: &str) {
     say(&format!("zokor: {text}\n"));
 }
 
-/// Rule D-01: what everybody waits for.
+/// Rule D-01: what everybody waits for. Rule P-12: nobody is left, since main has gone by `goexit`.
 pub fn deadlock() {
-    say(&format!("fatal error: all goroutines are asleep - deadlock!\n\n{}", list()));
+    let all = list();
+    let what = if all.is_empty() { "no goroutines (main called goexit)" } else { "all goroutines are asleep" };
+    say(&format!("fatal error: {what} - deadlock!\n\n{all}"));
 }
 
 /// Rule P-01: an uncaught panic, the goroutine and where it was created.
@@ -183,7 +185,7 @@ pub fn fatal_errno(what: &str, e: Errno) -> ! {
 
 /// A goroutine that is found beyond the end of its stack, where no guard stopped it.
 pub fn overflow(s: crate::stack::Stack) -> ! {
-    say("fatal: ");
+    say("fatal error: ");
     describe_stack(s.base(), &mut |part| {
         let _ = sys::write_fd(2, part);
     });

@@ -279,9 +279,14 @@ fn program() {
 
 #[track_caller]
 fn assert_reported(program: &str) -> Ended {
+    assert_reported_as(program, "fatal error: all goroutines are asleep - deadlock!")
+}
+
+#[track_caller]
+fn assert_reported_as(program: &str, text: &str) -> Ended {
     let end = outcome_of(program, &[]);
     assert_eq!(end.status.code(), Some(3), "{program}: {end:#?}");
-    end.assert_did_not_go_on().assert_err_has("all goroutines are asleep - deadlock!");
+    end.assert_did_not_go_on().assert_err_has(text);
     end
 }
 
@@ -348,5 +353,5 @@ fn d07_a_verdict_leaves_a_main_alone_that_a_thread_is_waking() {
 
 #[test]
 fn p12_goexit_of_main_lets_the_others_go_on_and_then_is_a_deadlock() {
-    assert_reported("all_goexit");
+    assert_reported_as("all_goexit", "fatal error: no goroutines (main called goexit) - deadlock!");
 }

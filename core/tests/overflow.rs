@@ -47,7 +47,7 @@ fn a_goroutine_is_named() {
     for guard in ["", "mprotect"] {
         let (status, said) = child("child_goroutine", guard);
         assert_eq!(status.signal(), Some(libc::SIGABRT), "{said}");
-        let line = said.lines().find(|l| l.starts_with("fatal: goroutine ")).unwrap_or_else(|| panic!("{said}"));
+        let line = said.lines().find(|l| l.starts_with("fatal error: goroutine ")).unwrap_or_else(|| panic!("{said}"));
         assert!(line.contains("(\"deep\") overflowed its stack (256 KiB)"), "{said}");
         assert!(said.contains("recurse, ") && said.contains(" times\n"), "{said}");
         let (status, said) = child("child_own_size", guard);
@@ -70,7 +70,7 @@ fn a_thread_dies_as_it_would_without_us() {
     let (status, said) = child("child_thread", "");
     assert_eq!(status.signal(), Some(libc::SIGABRT), "{said}");
     assert!(said.contains("thread 'plain'") && said.contains("has overflowed its stack"), "{said}");
-    assert!(!said.contains("fatal: goroutine"), "{said}");
+    assert!(!said.contains("fatal error: goroutine"), "{said}");
 }
 
 #[test]

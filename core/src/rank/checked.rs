@@ -65,7 +65,7 @@ pub(crate) fn assert_none_held() {
 /// Says what is wrong and aborts: with the order broken, no clean-up that locks can be trusted.
 #[cold]
 fn violated(what: &str, rank: Rank, addr: usize, held: &[(Rank, usize)]) -> ! {
-    let text = format!("fatal: {what}: {rank:?} at {addr:#x} while holding {held:x?}\n");
+    let text = format!("fatal error: {what}: {rank:?} at {addr:#x} while holding {held:x?}\n");
     // The process ends whether or not anybody reads it.
     let _ = std::io::stderr().write_all(text.as_bytes());
     std::process::abort()

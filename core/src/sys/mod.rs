@@ -73,12 +73,12 @@ pub(crate) fn init() {
     fence::init();
 }
 
-/// Writes `fatal: ` and `what` to standard error and aborts: an invariant is broken and nothing that
+/// Writes `fatal error: ` and `what` to standard error and aborts: an invariant is broken and nothing that
 /// happens from here on could be trusted.
 #[cold]
 pub(crate) fn fatal(what: &str) -> ! {
     // Three writes and no buffer: this may run with the heap in any state.
-    for part in ["fatal: ", what, "\n"] {
+    for part in ["fatal error: ", what, "\n"] {
         // The process ends whether or not anybody reads it.
         let _ = write_fd(2, part.as_bytes());
     }

@@ -110,7 +110,7 @@ fn give_up() -> ! {
 
 fn headline(hit: GuardHit, describe: Option<Describe>) {
     let mut line = Text::<512>::new();
-    line.push(b"fatal: ");
+    line.push(b"fatal error: ");
     match describe {
         Some(f) => f(hit.base, &mut |text| line.push(text)),
         None => line.push(b"a goroutine"),

@@ -54,7 +54,7 @@ fn an_overflow_is_reported_with_name_and_backtrace() {
     for env in [&[][..], &[("ZK_GUARD", "mprotect")]] {
         let (status, err) = in_child("overflow::tests::child_overflows", env);
         assert_eq!(status.signal(), Some(libc::SIGABRT), "{status}\n{err}");
-        assert!(err.contains("fatal: goroutine 4242 (\"deep\") overflowed its stack (256 KiB)\n"), "{err}");
+        assert!(err.contains("fatal error: goroutine 4242 (\"deep\") overflowed its stack (256 KiB)\n"), "{err}");
         let frames = err.lines().filter(|l| l.trim_start().starts_with(|c: char| c.is_ascii_digit())).count();
         assert!(frames >= 2, "{err}");
         assert!(err.contains(" times\n"), "{err}");
@@ -164,7 +164,7 @@ fn a_handler_that_comes_later_is_put_below_and_still_asked() {
     assert_eq!(err.matches("the later handler\n").count(), 1, "{err}");
     assert_eq!(err.matches("the first handler\n").count(), 1, "{err}");
     let err = segv("overflow::tests::child_is_replaced_then_overflows", libc::SIGABRT);
-    assert!(err.contains("fatal: a goroutine overflowed its stack (64 KiB)\n"), "{err}");
+    assert!(err.contains("fatal error: a goroutine overflowed its stack (64 KiB)\n"), "{err}");
     assert!(!err.contains("the later handler"), "{err}");
 }
 

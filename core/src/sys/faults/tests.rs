@@ -107,5 +107,5 @@ fn locks_work_without_the_kernels_barrier() {
 fn a_text_that_makes_no_sense_ends_the_process() {
     let output = child("child_wrappers", "mmap:two");
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("fatal: ZK_FAULT=mmap:two"), "{output:?}");
+    assert!(!output.status.success() && said.contains("fatal error: ZK_FAULT=mmap:two"), "{output:?}");
 }
