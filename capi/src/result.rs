@@ -61,10 +61,9 @@ pub(crate) fn waiting(deadline: zk_time, wait: impl FnOnce(zk_time) -> Result<()
 }
 
 /// Ends the process: the program did what has no result to say so in.
-#[allow(improper_ctypes_definitions)] // C never calls it
-pub(crate) extern "C" fn misuse(what: &'static str) -> ! {
-    // A panic cannot leave an `extern "C"` function: it prints its message and aborts.
-    panic!("{what}")
+#[cold]
+pub(crate) fn misuse(what: &'static str) -> ! {
+    raw::fatal(what)
 }
 
 /// Name and text of a result.

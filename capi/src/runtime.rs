@@ -108,7 +108,8 @@ pub unsafe extern "C" fn zk_init(cfg: *const zk_config) -> c_int {
 /// *exit_code (may be NULL) receives its result. Other goroutines go on. Several threads may be in zk_run at once.
 /// After zk_goexit in fn it waits for the others, then returns ZK_EDEADLOCK.
 /// ZK_EDEADLOCK: nothing could ever run again; a dump went to stderr. Never reported while a foreign OS thread that
-/// has called in is alive, or while a hold is out. ZK_EPERM: called from a goroutine, or inside zk_blocking.
+/// has called in is alive, or while a hold is out. ZK_EPANIC: fn panicked, and zk_config.on_panic let the rest go on.
+/// ZK_ELIMIT: there are zk_config.max_goroutines already. ZK_EPERM: called from a goroutine, or inside zk_blocking.
 ///
 /// # Safety
 /// H2; `fn` may be called with `arg`.

@@ -126,6 +126,7 @@ static void init_limits_goroutines(void) {
   for (int i = 0; i < 10; i++) GO("limited", parked_for_good, hold);
   EQ(zt_go("limited", parked_for_good, hold), ZK_ELIMIT);
   EQ(zk_go_copy(tick_up, "x", 1), ZK_ELIMIT);
+  EQ(zk_run(answer, NULL, NULL), ZK_ELIMIT); /* a main goroutine counts as well */
   zk_wg wg = ZK_ZERO;
   EQ(zk_wg_go(&wg, tick_up, NULL), ZK_ELIMIT);
   OK(zk_wg_wait(&wg, ZK_NOWAIT)); /* the counter is as before */
@@ -318,6 +319,12 @@ static void shutdown_of_the_stubborn(void) {
   EQ(zk_group_wait(group), ZK_ESHUTDOWN);
   zk_group_unref(group); /* waits for nobody who cannot run any more */
 }
+static void shutdown_that_does_not_wait(void) {
+  zk_chan *c = zt_ints(0);
+  GO("stubborn", waits_for_nobody, c);
+  EQ(zk_shutdown(ZK_NOWAIT), ZK_EAGAIN);
+  EQ(zk_shutdown(ZK_NOWAIT), ZK_ESHUTDOWN);
+}
 static int shut_inside(void *arg) {
   (void)arg;
   return zk_shutdown(ZK_FOREVER);
@@ -326,6 +333,45 @@ static void shutdown_inside_a_goroutine_is_not_allowed(void) {
   int code = 0;
   OK(zk_run(shut_inside, NULL, &code));
   EQ(code, ZK_EPERM);
+}
+/* In the child whatever lock the looking thread had is held for ever, and there are no goroutines to see. */
+static int nobody_comes(const zk_goinfo *g, void *user) {
+  (void)g;
+  (void)user;
+  _exit(2);
+}
+static void *looks_on_and_on(void *stop) {
+  zk_stats s = ZK_STATS_INIT;
+  int null = open("/dev/null", O_WRONLY);
+  while (!GET((int *)stop)) {
+    OK(zk_stats_get(&s));
+    OK(zk_dump(null));
+  }
+  close(null);
+  return NULL;
+}
+static void forked_while_others_look(void) {
+  int stop = 0, null = open("/dev/null", O_WRONLY);
+  zk_chan *c = zt_ints(0);
+  GO("seen", waits_for_nobody, c);
+  pthread_t looker;
+  CHECK(pthread_create(&looker, NULL, looks_on_and_on, &stop) == 0);
+  for (int i = 0; i < 100; i++) {
+    int status = -1;
+    pid_t pid = fork();
+    if (pid == 0) {
+      alarm(10);
+      zk_stats s = ZK_STATS_INIT;
+      if (zk_stats_get(&s) != ZK_OK || s.goroutines != 0) _exit(1);
+      OK(zk_each(nobody_comes, NULL));
+      OK(zk_dump(null));
+      _exit(33);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    EQ(WEXITSTATUS(status), 33);
+  }
+  SET(&stop, 1);
+  pthread_join(looker, NULL);
 }
 static void forked(void) {
   int n = 0, status = -1;
@@ -392,13 +438,36 @@ static void in_processes_of_their_own(void) {
   CHILD_EXITS(allocator_serves_everything, 0);
   CHILD_EXITS(allocator_comes_too_late, 0);
 }
-static void p12_goexit_from_main_is_a_deadlock_once_nobody_is_left(void) { CHILD_EXITS(goexit_from_main, 0); }
+static void p12_goexit_from_main_is_a_deadlock_once_nobody_is_left(void) {
+  char err[1 << 12];
+  EQ(zt_child("goexit_from_main", err, sizeof err), 0);
+  CHECK(strstr(err, "fatal error: no goroutines (main called goexit) - deadlock!\n"));
+}
+static void misuse_release(void) { zk_release(); }
+static void misuse_goexit(void) { zk_goexit(); }
+static void misuse_block_end(void) { zk_block_end(); }
+static void misuse_wait_group(void) { zk_wg_done(NULL); }
+static void misuse_mutex(void) {
+  zk_mutex m = ZK_ZERO;
+  zk_mutex_unlock(&m);
+}
+static void p15_misuse_ends_the_process_with_one_line(void) {
+  CHILD_ABORTS(misuse_release, "fatal error: zk_release without zk_hold\n");
+  CHILD_ABORTS(misuse_goexit, "fatal error: zk_goexit outside a goroutine\n");
+  CHILD_ABORTS(misuse_block_end, "fatal error: zk_block_end outside a goroutine\n");
+  CHILD_ABORTS(misuse_wait_group, "fatal error: zk_wg_done: no wait group\n");
+  CHILD_ABORTS(misuse_mutex, "fatal error: sync: unlock of unlocked mutex\n");
+}
 static void d06_d07_a_hold_keeps_the_deadlock_report_away(void) { CHILD_EXITS(held, 0); }
 static void shutdown_ends_everything(void) {
   CHILD_EXITS(after_shutdown, 0);
   CHILD_EXITS(shutdown_of_the_stubborn, 0);
+  CHILD_EXITS(shutdown_that_does_not_wait, 0);
 }
-static void sg04_a_forked_child_is_shut_down(void) { CHILD_EXITS(forked, 0); }
+static void sg04_a_forked_child_is_shut_down(void) {
+  CHILD_EXITS(forked, 0);
+  CHILD_EXITS(forked_while_others_look, 0);
+}
 static void p01_a_panic_goes_to_the_hook_or_ends_the_process(void) {
   CHILD_EXITS(panic_with_a_hook, 0);
   CHILD_ABORTS(panic_without_a_hook, "negative WaitGroup counter");
@@ -534,6 +603,7 @@ static const zt_test tests[] = {
   ONCE(in_processes_of_their_own),
   ONCE(d01_d08_a_deadlock_is_reported_with_a_dump),
   ONCE(p12_goexit_from_main_is_a_deadlock_once_nobody_is_left),
+  ONCE(p15_misuse_ends_the_process_with_one_line),
   ONCE(d04_a_deadline_keeps_it_alive),
   ONCE(d06_d07_a_hold_keeps_the_deadlock_report_away),
   ONCE(shutdown_ends_everything),
@@ -552,7 +622,14 @@ static const zt_test tests[] = {
   CHILD(held),
   CHILD(after_shutdown),
   CHILD(shutdown_of_the_stubborn),
+  CHILD(shutdown_that_does_not_wait),
   CHILD(forked),
+  CHILD(forked_while_others_look),
+  CHILD(misuse_release),
+  CHILD(misuse_goexit),
+  CHILD(misuse_block_end),
+  CHILD(misuse_wait_group),
+  CHILD(misuse_mutex),
   CHILD(panic_with_a_hook),
   CHILD(panic_without_a_hook),
   ONCE(d02_a_deadlock_is_reported_at_once_and_cannot_be_caught),

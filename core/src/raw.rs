@@ -58,6 +58,7 @@ impl From<RuntimeError> for Error {
             RuntimeError::Deadlock => Error::Deadlock,
             RuntimeError::Shutdown => Error::Shutdown,
             RuntimeError::TimedOut => Error::TimedOut,
+            RuntimeError::Limit => Error::Limit,
             RuntimeError::Os(libc::ENOMEM) => Error::NoMemory,
             RuntimeError::Os(e) => Error::Os(Errno(e)),
         }
@@ -491,6 +492,11 @@ pub fn run_class<R>(class: u8, f: impl FnOnce() -> R) -> Result<R> {
     }
 }
 
+/// Ends the process with a line that says what is wrong. Rule P-15: nothing catches it.
+pub fn fatal(what: &str) -> ! {
+    crate::sys::fatal(what)
+}
+
 /// Undoes one `hold`. False: there was none.
 pub fn release() -> bool {
     runtime::release()
@@ -507,9 +513,12 @@ pub fn workers(n: u32) -> Result<u32> {
 /// Waits for all goroutines until `deadline`, then stops the workers for good.
 ///
 /// # Errors
-/// `TimedOut` if goroutines were left, `Perm` from a goroutine, `Shutdown` if it was done before.
+/// `TimedOut` if goroutines were left, with `NOWAIT` `WouldBlock`; `Perm` from a goroutine, `Shutdown` if it was done before.
 pub fn shutdown(deadline: Time) -> Result<()> {
-    Ok(runtime::shutdown_by(deadline)?)
+    match runtime::shutdown_by(deadline) {
+        Err(RuntimeError::TimedOut) if deadline == NOWAIT => Err(Error::WouldBlock),
+        done => Ok(done?),
+    }
 }
 
 /// Runs `f(arg)` on a helper thread while the caller waits.

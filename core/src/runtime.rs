@@ -20,6 +20,7 @@ use crate::{clock, cxx, dump, sanitize, stack, sys, timers};
 use std::cell::Cell;
 use std::thread::JoinHandle;
 
+mod fork;
 mod look;
 
 pub(crate) use look::look;
@@ -85,6 +86,8 @@ pub enum RuntimeError {
     Shutdown,
     /// The deadline passed first.
     TimedOut,
+    /// There are as many goroutines as the configuration permits.
+    Limit,
     /// The system gave no memory or no thread.
     Os(i32),
 }
@@ -98,6 +101,7 @@ impl std::fmt::Display for RuntimeError {
             RuntimeError::Deadlock => f.write_str("all goroutines are asleep - deadlock!"),
             RuntimeError::Shutdown => f.write_str("the runtime is shut down"),
             RuntimeError::TimedOut => f.write_str("deadline has passed"),
+            RuntimeError::Limit => f.write_str("limit of goroutines reached"),
             RuntimeError::Os(e) => Errno(*e).fmt(f),
         }
     }
@@ -110,7 +114,7 @@ impl From<StartError> for RuntimeError {
         match e {
             StartError::Os(e) => RuntimeError::Os(e.0),
             StartError::Shutdown => RuntimeError::Shutdown,
-            StartError::Limit => RuntimeError::Busy,
+            StartError::Limit => RuntimeError::Limit,
         }
     }
 }
@@ -157,7 +161,7 @@ fn start(mut threads: sys::MutexGuard<'_, Threads>, config: &Config) -> Result<(
         n => n as usize,
     };
     threads.monitor = Some(monitor::start()?);
-    register_fork_guard();
+    fork::watch();
     idle::set_limit(workers.clamp(1, MAX_WORKERS as usize));
     // Release: pairs with the Acquire in `ensure_started`: everything above is set up.
     STATE.store(RUNNING, Ordering::Release);
@@ -346,6 +350,15 @@ pub(crate) fn run_main<R>(class: u8, flags: u8, f: impl FnOnce() -> R) -> Result
     result
 }
 
+/// The panic of the running goroutine `g` has been reported, and nothing unwinds. If it is the main goroutine of a `run`, that is
+/// over, as with a panic that unwinds.
+pub(crate) fn main_panicked(g: *mut G) {
+    if let Some(w) = worker::current().filter(|w| w.main_goroutine.get() == g) {
+        w.main_done.set_done();
+        w.attention.stop();
+    }
+}
+
 fn my_worker() -> Option<&'static Worker> {
     MINE.with(|m| {
         if m.0.get().is_none() {
@@ -402,6 +415,7 @@ fn run_on<R>(
     sanitize::acquire((&raw const slot).cast());
     match slot {
         Some(r) => Ok(r),
+        None if w.main_done.is_done() => Ok(Err(Box::new("main panicked"))), // reported, in `main_panicked`
         None if is_stopping() => Err(RuntimeError::Shutdown),
         None => Err(RuntimeError::Deadlock),
     }
@@ -581,18 +595,4 @@ fn stop_threads(all_gone: bool) -> bool {
         let _ = h.join();
     }
     left == 0
-}
-
-fn register_fork_guard() {
-    extern "C" fn child() {
-        // Only the forking thread lives on: locks may be held for ever, workers are gone.
-        STATE.store(FORKED, Ordering::Relaxed);
-        crate::arch::tls_set(core::ptr::null_mut());
-    }
-    static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(|| {
-        if let Err(e) = sys::at_fork(child) {
-            dump::notice(&format!("forks cannot be watched: {e}"));
-        }
-    });
 }

@@ -5,7 +5,8 @@
 //!
 //! # State
 //!
-//! `LOOKING`: how many look, or are about to. `TAKEN`: the shutdown takes all away, once and for all.
+//! `LOOKING`: how many look, or are about to. `TAKEN`: the shutdown takes all away, once and for all; in a forked child nothing is
+//! there to begin with.
 //!
 //! # Invariants
 //!
@@ -38,6 +39,11 @@ impl Drop for Look {
         // Release: pairs with the Acquire in `nobody_looks`; all our looks come before.
         LOOKING.fetch_sub(1, Ordering::Release);
     }
+}
+
+/// In a forked child: there is nothing to see. Whoever looked when it was forked is not in it, and may have held any lock.
+pub(super) fn nothing_to_see() {
+    TAKEN.store(true, Ordering::Relaxed);
 }
 
 /// From now on nobody begins to look. Waits for those who do; false if one of them takes long.

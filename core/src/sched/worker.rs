@@ -126,13 +126,17 @@ impl MainState {
     pub fn reset(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
-    /// Main returned.
+    /// Main returned, or its panic was reported and the rest goes on.
     pub fn set_done(&self) {
         self.0.store(1, Ordering::Relaxed);
     }
     /// Nothing could ever run again, unless main has returned meanwhile. Published by waking the worker.
     pub fn set_deadlocked(&self) {
         let _ = self.0.compare_exchange(0, 2, Ordering::Relaxed, Ordering::Relaxed);
+    }
+    /// Main has ended by itself.
+    pub fn is_done(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 1
     }
     /// Either of them.
     pub fn is_over(&self) -> bool {
