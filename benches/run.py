@@ -23,7 +23,7 @@ def arguments():
     a.add_argument("--rows", default="", help="only these rows: comma-separated beginnings, such as w3 or w4s-p2")
     a.add_argument("--peers", default="", help="only these programs: comma-separated names; go always runs")
     a.add_argument("--rounds", type=int, default=0, help="rounds per row (5, quick: 3); other programs run in at most 3")
-    a.add_argument("--seconds", type=float, default=0.0, help="aimed-at length of one run (0.3, quick: 0.1)")
+    a.add_argument("--seconds", type=float, default=0.0, help="aimed-at length of one run (0.25, quick: 0.1)")
     a.add_argument("--no-scaling", action="store_true", help="leave out the rows behind the scaling plots")
     a.add_argument("--resume", action="store_true", help="go on with the last run of the same kind: keep the rows it has")
     a.add_argument("--again", default="", help="with --resume: measure these rows anew; beginnings as in --rows")
@@ -94,7 +94,7 @@ def main():
     plan = measure.Plan(
         rounds=a.rounds or (3 if a.quick else 5),
         others=3,
-        seconds=a.seconds or (0.1 if a.quick else 0.3),
+        seconds=a.seconds or (0.1 if a.quick else 0.25),
         timeout=20 if a.quick else 90,
     )
     results = begin(a, peers, missing, plan)

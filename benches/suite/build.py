@@ -42,7 +42,7 @@ class Peer:
         return self.ours or self.name == "go"
 
     def runs(self, row):
-        if row.scaling and not self.reference:
+        if not self.reference and not row.rounds[1]:
             return False
         return self.python == row.python and row.p <= self.threads and row.workload not in self.skip
 
@@ -128,24 +128,48 @@ def rust_peers():
     return out
 
 
-def compiled(name, source, compiler, libraries, package, **kw):
+def unpacked(package, prefix):
+    """Compiler flags for a package of Debian that is not installed: it, and what it depends on whose name begins with the
+    prefix, is downloaded and unpacked below target/bench."""
+    at = OUT / "debian" / package
+    if not at.exists():
+        quiet = [f"--no-{k}" for k in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
+        listed = sh(["apt-cache", "depends", "--recurse", *quiet, package], "apt-cache").splitlines()
+        names = sorted({l for l in listed if l.startswith(prefix) and ":" not in l})
+        new = at.with_suffix(".new")
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        sh(["apt-get", "download", "-q", *names], "apt-get download", cwd=new)
+        for deb in new.glob("*.deb"):
+            sh(["dpkg-deb", "-x", deb, new], "dpkg-deb")
+            deb.unlink()
+        new.rename(at)
+    libraries = [d for d in (at / "usr/lib").glob("*-linux-gnu*") if d.is_dir()]
+    return [f"-I{at / 'usr/include'}", *(f for d in libraries for f in (f"-L{d}", f"-Wl,-rpath,{d}"))]
+
+
+def compiled(name, source, compiler, libraries, package, prefix, **kw):
     exe = OUT / name
+    build = lambda flags: sh([compiler, "-O2", "-w", f"-I{COMMON}", *flags, BENCHES / "peers/c" / source, "-o", exe, *libraries], compiler)
     try:
-        sh([compiler, "-O2", "-w", f"-I{COMMON}", BENCHES / "peers/c" / source, "-o", exe, *libraries], compiler)
+        build([])
     except Unavailable as e:
-        raise Unavailable(f"{e} (Debian's package: {package})") from None
+        try:
+            build(unpacked(package, prefix))
+        except Unavailable:
+            raise Unavailable(f"{e} (Debian's package {package} is neither installed nor to be had)") from None
     return [Peer(name, [str(exe)], **kw)]
 
 
 def boost_fiber():
     libraries = ["-lboost_fiber", "-lboost_context", "-lpthread"]
-    most = {"w1a": 100_000, "w8": 100_000}
-    return compiled("boost.fiber", "fiber_bench.cpp", "g++", libraries, "libboost-fiber-dev", most=most)
+    most = {"w1a": 100_000, "w7": 100_000, "w8": 100_000}  # with more a row takes minutes
+    return compiled("boost.fiber", "fiber_bench.cpp", "g++", libraries, "libboost-fiber-dev", "libboost", most=most)
 
 
 def pth():
     # Every switch looks through all threads: rows with many of them take minutes.
-    return compiled("pth", "pth_bench.c", "gcc", ["-lpth"], "libpth-dev", threads=1, skip=("w1a", "w7", "w8", "w9", "w10", "w13"))
+    return compiled("pth", "pth_bench.c", "gcc", ["-lpth"], "libpth-dev", "libpth", threads=1, skip=("w1a", "w7", "w8", "w9", "w10", "w13"))
 
 
 def python_peer(name, script, packages, python=VENV / "python", **kw):
@@ -259,7 +283,9 @@ def versions(found):
         out[package] = version([VENV / "python", "-m", "pip", "show", package], r"Version: (\S+)")
     out["runloom"] = version([OUT / "venv-3.13/bin/python", "-m", "pip", "show", "runloom"], r"Version: (\S+)")
     if any(p.name == "boost.fiber" for p in found):
-        out["Boost"] = version(["sh", "-c", "echo BOOST_LIB_VERSION | g++ -E -include boost/version.hpp -xc++ -"], r'"(\d+_\d+)"')
+        include = OUT / "debian/libboost-fiber-dev/usr/include"
+        out["Boost"] = version(["sh", "-c", f"echo BOOST_LIB_VERSION | g++ -I{include} -E -include boost/version.hpp -xc++ -"], r'"(\d+_\d+)"')
     if any(p.name == "pth" for p in found):
-        out["Pth"] = version(["pth-config", "--version"], r"Pth (\S+)")
+        include = OUT / "debian/libpth-dev/usr/include"
+        out["Pth"] = version(["sh", "-c", f"echo PTH_VERSION_STR | gcc -I{include} -E -include pth.h -xc -"], r'"(\d\S*) ')
     return {k: v for k, v in out.items() if v}

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often. Our programs and Go run in every round, the others in `others` of them, spread evenly."""
+    """How long and how often. Our programs and Go run in every round, the others in `others` of them, spread evenly; a row
+    may want fewer of both."""
 
     rounds: int
     others: int
@@ -20,8 +21,7 @@ class Plan:
 
     def of(self, peer, row):
         """The rounds in which this program runs."""
-        n = self.rounds if peer.reference else min(self.others, self.rounds)
-        n = min(n, 3) if row.scaling else n
+        n = min(self.rounds, row.rounds[0] if peer.reference else min(self.others, row.rounds[1]))
         return {i * (self.rounds - 1) // max(n - 1, 1) for i in range(n)}
 
     def named(self):

@@ -243,8 +243,8 @@ def head(results):
         out += ["From the short form, `make bench-quick`: smaller sizes, runs of a tenth of a second. `make bench` replaces it.", ""]
     out += [f"Left out: {k} ({v})." for k, v in results["missing"].items()] + [""] * bool(results["missing"])
     out += [
-        f"Medians over {plan['rounds']} interleaved rounds ({plan['others']} for programs other than ours and Go, 1 where a run takes more than "
-        f"{plan['patience']:.0f} s) with half the range between the fastest and the slowest round; in bold the ratio to Go in the same round. "
+        f"Medians over {plan['rounds']} interleaved rounds ({plan['others']} for programs other than ours and Go, 2 in W7, 1 where a run takes more than "
+        f"{plan['patience']:.0f} s; 3 for stacks of 256 KiB and for the plots) with half the range between the fastest and the slowest round; in bold the ratio to Go in the same round. "
         "P is the number of workers (`GOMAXPROCS`). ✓ marks an aim that is met; an aim without unit is a ratio to Go.",
         "",
     ]

@@ -26,6 +26,7 @@ class Row:
     seed: int = 10_000  # operations of the run that finds that number
     step: int = 1_000  # n is a multiple of it
     python: bool = False  # a row of the Python table
+    rounds: tuple[int, int] = (5, 3)  # at the most: for ours and Go, and for the others, which are no part of some rows
     scaling: str = ""  # name of the plot this row is a point of
 
     @property
@@ -95,9 +96,9 @@ def native(parked, leaves, primes, sleepers):
         Row("w6c", 1, "W6 send+recv in one goroutine", per_op(0.40), seed=100_000),
         Row("w6m", 1, "W6 mutex lock+unlock", per_op(1.0), seed=100_000),
         Row("w6t", 1, "W6 try_recv on empty", per_op(0.60), seed=100_000),
-        Row("w7", 1, f"W7 {parked:,} parked goroutines, stacks of 64 KiB", PARKED, s64, n=parked),
-        Row("w7", 2, f"W7 {parked:,} parked goroutines, stacks of 64 KiB", PARKED, s64, n=parked),
-        Row("w7", 1, f"W7 {parked:,} parked goroutines, stacks of 256 KiB", PARKED, s256, n=parked),
+        Row("w7", 1, f"W7 {parked:,} parked goroutines, stacks of 64 KiB", PARKED, s64, n=parked, rounds=(5, 2)),
+        Row("w7", 2, f"W7 {parked:,} parked goroutines, stacks of 64 KiB", PARKED, s64, n=parked, rounds=(5, 2)),
+        Row("w7", 1, f"W7 {parked:,} parked goroutines, stacks of 256 KiB", PARKED, s256, n=parked, rounds=(3, 0)),
         Row("w8", 1, f"W8 skynet, {leaves:,} leaves", whole(0.40), n=leaves),
         Row("w8", 2, f"W8 skynet, {leaves:,} leaves", whole(0.40), n=leaves),
         Row("w9", 1, f"W9 prime sieve, {primes:,} primes", whole(0.30), n=primes),
@@ -158,14 +159,14 @@ def scaling():
     """How the cost of an operation moves with the number of goroutines, timers and workers."""
     sizes = (10, 100, 1_000, 10_000, 100_000, 1_000_000)
     g = lambda n: (("g", n),)
-    out = [Row("w2g", 1, "yield", per_op(), g(n), n=max(2_000_000, 10 * n), scaling="goroutines") for n in sizes]
-    out += [Row("w10t", 1, "set a timer", per_op(), g(n), n=1_000_000, scaling="timers") for n in sizes]
+    out = [Row("w2g", 1, "yield", per_op(), g(n), n=max(2_000_000, 10 * n), rounds=(3, 0), scaling="goroutines") for n in sizes]
+    out += [Row("w10t", 1, "set a timer", per_op(), g(n), n=1_000_000, rounds=(3, 0), scaling="timers") for n in sizes]
     # Fewer than these take less than what is measured around them.
     poll = (("poll", 1), ("stack", 64 << 10))
-    out += [Row("w7", 1, "park", PARKED, poll, n=n, scaling="parked") for n in sizes[2:]]
-    out += [Row("w10", 1, "sleep", SLEEP, n=n, scaling="sleepers") for n in sizes[2:]]
-    out += [Row("w4m", p, "stream", per_op(), n=4_000_000, scaling="stream") for p in WORKERS]
-    out += [Row("w1b", p, "spawn", per_op(), n=2_000_000, scaling="spawning") for p in WORKERS]
+    out += [Row("w7", 1, "park", PARKED, poll, n=n, rounds=(3, 0), scaling="parked") for n in sizes[2:]]
+    out += [Row("w10", 1, "sleep", SLEEP, n=n, rounds=(3, 0), scaling="sleepers") for n in sizes[2:]]
+    out += [Row("w4m", p, "stream", per_op(), n=4_000_000, rounds=(3, 0), scaling="stream") for p in WORKERS]
+    out += [Row("w1b", p, "spawn", per_op(), n=2_000_000, rounds=(3, 0), scaling="spawning") for p in WORKERS]
     return out
 
 

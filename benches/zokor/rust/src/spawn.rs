@@ -63,16 +63,17 @@ pub fn many_yielding<M: Go>(o: &Opts) {
     let g = o.get("g", 1000);
     let each = o.n(10_000_000) / g;
     let wg = Arc::new(WaitGroup::new());
-    let begun = Arc::new((AtomicUsize::new(0), OnceLock::new()));
+    let (begun, gate) = (Arc::new((AtomicUsize::new(0), OnceLock::new())), Arc::new(WaitGroup::new()));
     wg.add(g as i64);
+    gate.add(1);
     for _ in 0..g {
-        let (wg, begun) = (wg.clone(), begun.clone());
+        let (wg, gate, begun) = (wg.clone(), gate.clone(), begun.clone());
         M::go(move || {
             if begun.0.fetch_add(1, Relaxed) + 1 == g {
+                gate.done();
                 begun.1.set(Instant::now()).expect("one is the last");
-            }
-            while begun.0.load(Relaxed) < g {
-                zokor::yield_now();
+            } else {
+                gate.wait();
             }
             for _ in 0..each {
                 zokor::yield_now();
@@ -81,6 +82,6 @@ pub fn many_yielding<M: Go>(o: &Opts) {
         });
     }
     wg.wait();
-    // The yield during which the last one began counts as well.
+    // The switches by which all went on from the gate count as well.
     perop(M::NAME, "w2g", o.p, (each + 1) * g, *begun.1.get().expect("all have begun"));
 }
