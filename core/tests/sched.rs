@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 use zokor::channel::{bounded, select, Receiver, Sender};
 use zokor::context::{with_cancel, Context};
@@ -325,6 +325,34 @@ fn g06_goroutines_run_truly_in_parallel() {
                 })
                 .collect();
             all.into_iter().for_each(|h| h.join().unwrap());
+        }
+    });
+}
+
+/// Thieves leave alone what is done faster than it can be stolen. When longer work follows they come back.
+#[test]
+fn g10_work_that_is_worth_it_is_taken_after_much_that_was_not() {
+    check_on(&[2, 8], || {
+        let wg = Arc::new(zokor::WaitGroup::new());
+        for _ in 0..100 {
+            for _ in 0..1000 {
+                wg.go(|| ());
+            }
+            wg.wait();
+        }
+        let threads = Arc::new(Mutex::new(HashSet::new()));
+        while threads.lock().unwrap().len() < 2 {
+            for _ in 0..200 {
+                let threads = threads.clone();
+                wg.go(move || {
+                    let start = Instant::now();
+                    while start.elapsed() < Duration::from_micros(20) {
+                        std::hint::spin_loop();
+                    }
+                    threads.lock().unwrap().insert(thread());
+                });
+            }
+            wg.wait();
         }
     });
 }

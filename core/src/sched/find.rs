@@ -7,7 +7,7 @@ use super::idle::{self, Slept};
 use super::worker::{bump, Worker};
 use super::{host, table, timers, INJECTOR};
 use crate::arch;
-use crate::cell::{AtomicU32, AtomicUsize, Ordering};
+use crate::cell::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use crate::goroutine::{G, GIVEN_UP};
 use crate::sys;
 use core::ptr::null_mut;
@@ -30,13 +30,54 @@ const MAX_SKIP: u32 = 4095;
 /// A queue that anybody may steal from at once holds so many goroutines.
 const LEAST: usize = 2;
 /// The most that is asked for, after thefts that did not pay.
-const MOST: usize = 1 << 16;
+const MOST: usize = 1 << 24;
+/// So many times as many are asked for when more would not have paid either.
+const RAISE: usize = 16;
+/// Ticks after which a queue of `MANY` is tried again at the latest: 80 ms.
+const RETRY: u32 = 16;
+/// A queue that is tried again. A shorter one may be that of a few goroutines that talk to each other: they are left together.
+const MANY: usize = 64;
+/// While no queue is long enough, a worker that does not switch is left alone for so long after a theft that did not pay.
+const PAUSE_AFTER_BAD: i64 = 1_000_000;
 /// What a theft takes from both sides together, in nanoseconds: the barrier it needs, for which the owner waits.
 const THEFT: i64 = 20_000;
+/// And for each goroutine: its header, and often what it works on, has to come from the owner's cache, line by line.
+const CARRY: i64 = 120;
 
-/// How many goroutines a queue must hold to be worth a theft, or a wake-up. Doubled by a theft whose goroutines were done sooner than
-/// they had been stolen, and back to `LEAST` by one that paid.
+/// How many goroutines a queue must hold to be worth a theft, or a wake-up. Raised by a theft whose goroutines were done sooner than
+/// they had been stolen, back to `LEAST` by one that paid, and after some ticks: what lies in the queues then may be something else ([`Retry`]).
 static WORTH: AtomicUsize = AtomicUsize::new(LEAST);
+
+/// When the last theft did not pay.
+static BAD_AT: AtomicI64 = AtomicI64::new(0);
+
+/// When thieves may try again what did not pay: kept by the monitor.
+pub struct Retry {
+    /// Ticks until then.
+    left: u32,
+    /// How many they will be the next time: more and more, as long as it never pays.
+    next: u32,
+}
+
+impl Retry {
+    /// At the next tick.
+    pub const fn new() -> Retry {
+        Retry { left: 0, next: 1 }
+    }
+
+    /// A tick has passed.
+    pub fn tick(&mut self) {
+        if worth() <= MANY {
+            *self = Retry::new();
+        } else if self.left == 0 {
+            WORTH.store(MANY, Ordering::Relaxed);
+            self.left = self.next;
+            self.next = (2 * self.next).min(RETRY);
+        } else {
+            self.left -= 1;
+        }
+    }
+}
 
 /// How many goroutines a queue must hold for a thief to take some while its owner runs them.
 pub fn worth() -> usize {
@@ -223,8 +264,17 @@ impl Worker {
     fn judge_theft(&self) {
         let at = self.stole_at.replace(0);
         if at != 0 {
-            let paid = timers::now() - at >= THEFT;
-            WORTH.store(if paid { LEAST } else { (2 * worth()).min(MOST) }, Ordering::Relaxed);
+            let now = timers::now();
+            let took = now - at;
+            let worth = if took < CARRY * self.stole.get() as i64 {
+                (RAISE * worth()).min(MOST)
+            } else if took < THEFT {
+                (2 * worth()).min(MOST)
+            } else {
+                LEAST
+            };
+            WORTH.store(worth, Ordering::Relaxed);
+            BAD_AT.store(if worth == LEAST { 0 } else { now }, Ordering::Relaxed);
         }
     }
 
@@ -277,7 +327,8 @@ impl Worker {
             if core::ptr::eq(v, self) {
                 continue;
             }
-            if v.queue.len_hint() < worth() && !(v.queue.has_work_hint() && seen.leaves_it(at, v, pass)) {
+            let worth = worth();
+            if v.queue.len_hint() < worth && !(v.queue.has_work_hint() && seen.leaves_it(at, v, pass, worth)) {
                 continue;
             }
             let g = self.steal_from(v);
@@ -288,18 +339,20 @@ impl Worker {
         null_mut()
     }
 
-    /// Takes half of what `v` has, the slot in front only if nothing else is there. A single goroutine is taken only if `v` has
-    /// not switched during a long search: else `v` is about to run it itself, with its data still in the cache, and a
-    /// pinned one would be torn from the goroutine it talks to for good.
+    /// Takes half of what `v` has, or all of it if `v` may not run it now; the slot in front only if nothing else is there. A single
+    /// goroutine is taken only if `v` has not switched during a long search: else `v` is about to run it itself, with its data still
+    /// in the cache, and a pinned one would be torn from the goroutine it talks to for good.
     fn steal_from(&self, v: &'static Worker) -> *mut G {
+        let runs_it = v.seat.is_permitted();
         let taken = v.queue.try_steal(|q| {
-            let mut chain = q.take_half(BATCH);
+            let mut chain = if runs_it { q.take_half(BATCH) } else { q.take_all() };
             let g = if chain.is_empty() { q.take_next() } else { chain.pop_front() };
             (g, chain)
         });
         let Some((g, rest)) = taken else { return null_mut() };
         if !g.is_null() {
             self.stole_at.set(timers::now());
+            self.stole.set(1 + rest.len());
             // SAFETY: the chain's goroutines are ours now (G1); K1 for our queue.
             unsafe { self.queue.owner(|q| q.append_all(rest)) };
         }
@@ -363,9 +416,12 @@ struct Seen {
 impl Seen {
     /// Whether `v` has had its single goroutine for long without switching, or may not run it. The time it spends on waking others, the thread that
     /// searches here perhaps, does not count.
-    fn leaves_it(&mut self, at: usize, v: &Worker, pass: u32) -> bool {
+    fn leaves_it(&mut self, at: usize, v: &Worker, pass: u32, worth: usize) -> bool {
         if !v.seat.is_permitted() {
             return true; // it cannot run anything now
+        }
+        if worth == MOST && timers::now() - BAD_AT.load(Ordering::Relaxed) < PAUSE_AFTER_BAD {
+            return false;
         }
         let (switches, wakes) = (v.stats.switches.load(Ordering::Relaxed), v.wakes.load(Ordering::Relaxed));
         let Some(mark) = self.marks.get_mut(at) else { return pass + 1 >= PASSES };

@@ -5,11 +5,11 @@
 //!
 //! Every tick it ends time slices that are used up (a request the goroutine follows at its next call), takes
 //! the permit of a worker that follows no request while others could run (G-07), wakes an idle worker for
-//! work that lies in a busy worker's queue or for timers that are overdue, and now and then gives memory
-//! of idle stacks back.
+//! work that lies in a busy worker's queue or for timers that are overdue, lets thieves try again what did not
+//! pay (`find::Retry`), and now and then gives memory of idle stacks back.
 
 use super::worker::Worker;
-use super::{idle, table, timers, INJECTOR};
+use super::{find, idle, table, timers, INJECTOR};
 use crate::cell::{fence, AtomicBool, AtomicI64, AtomicU32, Ordering};
 use crate::errno::Errno;
 use crate::{stack, sys};
@@ -80,6 +80,7 @@ struct Seen {
 fn run() {
     sys::block_signals();
     let mut seen: Vec<Seen> = Vec::new();
+    let mut retry = find::Retry::new();
     let mut ticks = 0u32;
     while !STOP.load(Ordering::Relaxed) {
         if all_quiet() {
@@ -88,6 +89,7 @@ fn run() {
         }
         sys::futex_wait(&WORD, RUNNING, timers::now() + TICK);
         COARSE.store(timers::now(), Ordering::Relaxed);
+        retry.tick();
         tick(&mut seen);
         ticks = ticks.wrapping_add(1);
         if ticks % SCAVENGE == 0 {

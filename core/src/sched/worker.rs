@@ -78,6 +78,8 @@ pub struct Worker {
     pub wake_skip: Cell<u32>,
     /// When it stole what it runs now; 0: it did not.
     pub stole_at: Cell<i64>,
+    /// And how many goroutines that were.
+    pub stole: Cell<usize>,
     /// Counted as searching by the gate.
     pub searching: Cell<bool>,
     /// Started pinned goroutines that belong to this thread.
@@ -232,6 +234,7 @@ impl Worker {
             rng: UnsafeCell::new(Rng::new(super::seed(index))),
             wake_skip: Cell::new(0),
             stole_at: Cell::new(0),
+            stole: Cell::new(0),
             searching: Cell::new(false),
             homed: Cell::new(0),
             main_goroutine: Cell::new(null_mut()),
