@@ -68,6 +68,8 @@ mod map;
 mod pool;
 #[cfg(not(loom))]
 pub mod singleflight;
+#[cfg(not(loom))]
+mod unwind;
 pub mod waitgroup;
 
 pub use cond::{Condvar, RawCond};
