@@ -3,6 +3,8 @@
 //! *Where it sits*: layer 3. A goroutine that asks for it is pinned where it runs, and the worker becomes exclusive: what
 //! others could run is handed to them, and the worker takes nothing in any more until the goroutine lets go. Pinned
 //! goroutines that started on the thread before still run there, when the exclusive one waits: nobody else can run them.
+//! If the exclusive one ends without having let go, its thread ends with it. A thread that has to stay, because it is lent to a
+//! `run` or others are pinned to it, is *spoilt*: its worker stays exclusive, and runs those that are pinned to it, and nobody else.
 
 use super::idle;
 use super::worker::{self, Worker};
@@ -61,15 +63,29 @@ unsafe fn release(w: &Worker, g: *mut G, migrates: bool) {
             w.homed.set(w.homed.get() - 1);
         }
         (*g).clear_flags(EXCLUSIVE);
+        idle::GATE.set_exclusive(&w.seat, w.spoilt.get());
+    }
+}
+
+/// An exclusive goroutine ends without having let go. G-17: what it did to the thread is not for others. Main alone may do to the
+/// thread of its `run` what it likes: that is the caller's own.
+pub fn ended(w: &Worker) {
+    w.spoilt.set(w.spoilt.get() || w.main_goroutine.get() != w.current.get());
+    idle::GATE.set_exclusive(&w.seat, w.spoilt.get());
+}
+
+/// The worker `w` gets another thread, or none.
+pub fn clear(w: &Worker) {
+    if w.spoilt.replace(false) {
         idle::GATE.set_exclusive(&w.seat, false);
     }
 }
 
-/// An exclusive goroutine ends without having let go: its thread ends with it, unless the thread is the caller of `run` or
-/// others are pinned to it.
-pub fn ended(w: &Worker) {
-    idle::GATE.set_exclusive(&w.seat, false);
-    if !w.is_runner && w.homed.get() == 1 {
-        w.attention.stop(); // G-17: what it did to the thread is not for others
+/// A goroutine that was pinned to the spoilt worker `w` has ended.
+#[cold]
+pub fn left(w: &Worker) {
+    if !w.is_runner && w.homed.get() == 0 {
+        clear(w);
+        w.attention.stop();
     }
 }

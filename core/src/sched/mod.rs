@@ -497,6 +497,9 @@ pub unsafe fn end(g: *mut G) -> ! {
         }
         if (*g).is_bound() {
             w.homed.set(w.homed.get() - 1);
+            if w.spoilt.get() {
+                exclusive::left(w);
+            }
         }
         bump(&w.stats.finished);
         (*g).drop_ext();

@@ -46,10 +46,12 @@ pub fn any(mut f: impl FnMut(&'static Worker) -> bool) -> bool {
 /// A worker for a new thread: a spare one or a new one.
 pub fn add(is_runner: bool) -> Option<&'static Worker> {
     let mut spare = if is_runner { RUNNERS.lock() } else { SPARE.lock() };
-    if let Some(w) = spare.pop() {
+    let used = spare.pop();
+    drop(spare);
+    if let Some(w) = used {
+        super::exclusive::clear(w);
         return Some(w);
     }
-    drop(spare);
     let _adding = SPARE.lock();
     let i = LEN.load(Ordering::Relaxed);
     if i == SLOTS {

@@ -84,6 +84,8 @@ pub struct Worker {
     pub searching: Cell<bool>,
     /// Started pinned goroutines that belong to this thread.
     pub homed: Cell<usize>,
+    /// The thread is fit for those who are pinned to it alone: see `exclusive`.
+    pub spoilt: Cell<bool>,
     /// The goroutine `run` waits for, on a runner; null before and after.
     pub main_goroutine: Cell<*mut G>,
     /// Declared blocking sections nest.
@@ -237,6 +239,7 @@ impl Worker {
             stole: Cell::new(0),
             searching: Cell::new(false),
             homed: Cell::new(0),
+            spoilt: Cell::new(false),
             main_goroutine: Cell::new(null_mut()),
             block_depth: Cell::new(0),
             owed: Cell::new(core::ptr::null()),
