@@ -39,6 +39,8 @@ const RETRY: u32 = 16;
 const MANY: usize = 64;
 /// While no queue is long enough, a worker that does not switch is left alone for so long after a theft that did not pay.
 const PAUSE_AFTER_BAD: i64 = 1_000_000;
+/// And a worker that may not run what it has, for so long: less than a search takes.
+const PAUSE_AT_STARTER: i64 = 50_000;
 /// What a theft takes from both sides together, in nanoseconds: the barrier it needs, for which the owner waits.
 const THEFT: i64 = 20_000;
 /// And for each goroutine: its header, and often what it works on, has to come from the owner's cache, line by line.
@@ -418,7 +420,10 @@ impl Seen {
     /// searches here perhaps, does not count.
     fn leaves_it(&mut self, at: usize, v: &Worker, pass: u32, worth: usize) -> bool {
         if !v.seat.is_permitted() {
-            return true; // it cannot run anything now
+            // It cannot run anything now. But it may be starting more, and each theft holds it up: what it starts meanwhile comes with the next one.
+            let wait = timers::now() - BAD_AT.load(Ordering::Relaxed) < PAUSE_AT_STARTER;
+            self.waits |= wait;
+            return !wait;
         }
         if worth == MOST && timers::now() - BAD_AT.load(Ordering::Relaxed) < PAUSE_AFTER_BAD {
             return false;
