@@ -98,6 +98,28 @@ static void replaces(void *arg) {
   OK(zk_defer(panic_again, (void *)"second"));
   zk_panic("first");
 }
+static void returns_and_then_panics(void *arg) {
+  (void)arg;
+  DEFER("a");
+  OK(zk_defer(panic_again, (void *)"late"));
+  DEFER("b");
+}
+/* The function has returned when its deferred function panics: the try is still in progress, and its caller's registers are as before. */
+static void p02_a_panic_in_a_defer_after_the_return_is_caught(void) {
+  static trail t;
+  memset(&t, 0, sizeof t);
+  current = &t;
+  volatile int seed = 3;
+  int a = seed, b = seed * 5, c = seed * 7, d = seed * 11, e = seed * 13;
+  for (int i = 0; i < 5; i++) {
+    char why[20];
+    EQ(zk_try(returns_and_then_panics, NULL, why, sizeof why), ZK_EPANIC);
+    CHECK(!strcmp(why, "late"));
+    EQ(a + b + c + d + e, 3 * 37);
+    a++, b--, c += 2, d -= 2, e += 0 * i;
+  }
+  SEEN(&t, "bababababa");
+}
 static void a_panic_in_a_defer_goes_on_with_the_rest(void) {
   static trail t;
   memset(&t, 0, sizeof t);
@@ -536,6 +558,7 @@ static const zt_test tests[] = {
   BOTH(p02_p04_try_catches_and_defers_run),
   BOTH(tries_nest),
   BOTH(a_panic_in_a_defer_goes_on_with_the_rest),
+  BOTH(p02_a_panic_in_a_defer_after_the_return_is_caught),
   BOTH(try_catches_from_any_depth_and_leaves_nothing),
   BOTH(p09_goexit_and_return_run_the_defers),
   BOTH(p10_goexit_is_not_caught),

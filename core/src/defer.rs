@@ -32,6 +32,8 @@ pub struct Frames {
 }
 
 struct Try {
+    f: CFn,
+    arg: *mut c_void,
     escape: Escape,
     outer: *mut Try,
     defers: usize,
@@ -128,7 +130,7 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
     if !escape::SUPPORTED {
         return Err(None);
     }
-    let mut t = Try { escape: Escape::new(), outer: null_mut(), defers: 0, scopes: 0, panics: 0 };
+    let mut t = Try { f, arg, escape: Escape::new(), outer: null_mut(), defers: 0, scopes: 0, panics: 0 };
     let p = &raw mut t;
     let sections = blocking::depth();
     // SAFETY: `t` stays in this frame, which the call is above of; only this goroutine uses it. It is the innermost from
@@ -141,11 +143,8 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
             (*p).panics = s.panics.len();
             s.tries = p;
         });
-        let left = escape::call(&raw mut (*p).escape, f, arg);
-        if left {
+        if escape::call(&raw mut (*p).escape, tried, p.cast()) {
             blocking::end_down_to(sections);
-        } else {
-            run_down_to((*p).defers);
         }
         // What panicked below this call is caught here: the last of them speaks. Those that were in progress before, whose
         // deferred functions we may be in, go on.
@@ -158,6 +157,16 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
             Some(msg) => Err(Some(msg)),
             None => Ok(()),
         }
+    }
+}
+
+/// What a try does. Its deferred functions run inside the call that can be left, because they may panic as well.
+unsafe extern "C-unwind" fn tried(t: *mut c_void) {
+    // SAFETY: by `try_call`, which is in progress: `t` is its `Try`, and `f(arg)` is sound to call. Nothing here is to be cleaned up.
+    unsafe {
+        let t: *const Try = t.cast();
+        ((*t).f)((*t).arg);
+        run_down_to((*t).defers);
     }
 }
 
