@@ -188,6 +188,14 @@ impl<N: Linked> LocalQueue<N> {
         self.thief.hint.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether the slot may be filled. For the owner, who alone fills it: it sees the hint it left itself then, or a later one, so "no" is
+    /// certain (Q4).
+    #[inline(always)]
+    pub(crate) fn may_have_next(&self) -> bool {
+        // Relaxed: see above.
+        self.thief.hint.load(Ordering::Relaxed) & 1 != 0
+    }
+
     /// Lets the owner at the chain. `f` is short and neither switches nor calls `owner` again.
     ///
     /// # Safety

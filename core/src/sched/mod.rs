@@ -29,7 +29,7 @@ use crate::cell::{AtomicU64, Ordering};
 use crate::error::{Error, NOWAIT};
 use crate::goroutine::{Reason, State, CANCELABLE, EXCLUSIVE, G};
 use crate::inject::Injector;
-pub use waiting::{bound_end, bound_end_on, is_cancelable, me, node_of, sleep_to, wait, wait_here};
+pub use waiting::{bound_end, bound_end_on, is_cancelable, me, node_of, plain_party, sleep_to, wait, wait_here};
 
 pub(crate) use crate::timers;
 use crate::wait::{Kind, ThreadWaiter, Waiter};
@@ -295,8 +295,17 @@ unsafe fn send_home(g: *mut G, home: &'static Worker) {
 #[inline(always)]
 pub unsafe fn park(reason: Reason) {
     let Some(w) = worker::current() else { unreachable!("park outside a goroutine") };
-    let g = w.current.get();
-    // SAFETY: g is the running goroutine; K2.
+    // SAFETY: by the caller; K2.
+    unsafe { park_on(w, w.current.get(), reason) }
+}
+
+/// The same for who has asked for the worker and the goroutine and not been switched since.
+///
+/// # Safety
+/// As for [`park`]; `g` is the goroutine that runs on `w`, which is the current worker.
+#[inline(always)]
+pub unsafe fn park_on(w: &Worker, g: *mut G, reason: Reason) {
+    // SAFETY: by the caller.
     unsafe {
         (*g).set_waiting(reason);
         (*g).since.store(monitor::coarse_now(), Ordering::Relaxed);
@@ -304,7 +313,7 @@ pub unsafe fn park(reason: Reason) {
         if stack::sp_check_needed() {
             check_stack(g);
         }
-        switch_away(w, g);
+        switch_away::<false>(w, g);
     }
 }
 
@@ -331,7 +340,7 @@ pub fn yield_now() {
             unsafe {
                 (*g).set_state(State::Runnable);
                 w.push_back(g);
-                switch_away(w, g);
+                switch_away::<true>(w, g);
             }
         }
         _ => sys::yield_thread(),
@@ -397,15 +406,15 @@ fn checkpoint_slow(w: &Worker, blocks: bool) {
     yield_now(); // `pick` ends the slice and looks around
 }
 
-/// Leaves `g`, which is in a queue or known to its waker, for the next goroutine.
+/// Leaves `g`, which is in a queue or known to its waker, for the next goroutine. `BEHIND`: it is behind all others.
 #[inline(always)]
-unsafe fn switch_away(w: &Worker, g: *mut G) {
+unsafe fn switch_away<const BEHIND: bool>(w: &Worker, g: *mut G) {
     // SAFETY: w is the current worker and g its running goroutine. `prev` tells the next context to
     // clear g's on_cpu once we are off its stack (K3).
     unsafe {
         rank::assert_none_held();
         w.pay();
-        let mut n = w.pick();
+        let mut n = if BEHIND { w.pick_another() } else { w.pick() };
         if n == g {
             if !idle::GATE.is_contended() {
                 (*g).set_state(State::Running);
@@ -508,7 +517,7 @@ pub unsafe fn end(g: *mut G) -> ! {
         crate::start::retire(w, g);
         w.prev.set(null_mut());
         w.pay();
-        let n = w.pick();
+        let n = w.pick_another();
         if can_switch_to(w, n) {
             w.make_ready_to_run(n);
             crate::sanitize::before_switch(g, n);

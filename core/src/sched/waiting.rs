@@ -31,6 +31,24 @@ pub fn me() -> *const Waiter {
     this_thread()
 }
 
+/// The caller's worker and goroutine if it is one whose wait only a peer can end, as most waits are: then [`begin_single`] is enough, the outcome
+/// is known, and [`park_on`] is all there is to do.
+///
+/// [`begin_single`]: Waiter::begin_single
+/// [`park_on`]: super::park_on
+#[inline(always)]
+pub fn plain_party(deadline: i64) -> Option<(&'static worker::Worker, *mut G)> {
+    let w = worker::current()?;
+    let g = w.current.get();
+    let plain = deadline == i64::MAX
+        && !g.is_null()
+        && w.block_depth.get() == 0
+        // SAFETY: the running goroutine's header is valid.
+        && unsafe { !(*g).has(CANCELABLE | BOUND) }
+        && !std::thread::panicking();
+    plain.then_some((w, g))
+}
+
 /// The waiter of the OS thread. Not inlined: goroutines call `me` too, and the address of a thread-local must not be kept
 /// across their switches.
 #[inline(never)]

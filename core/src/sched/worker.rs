@@ -430,54 +430,101 @@ impl Worker {
     /// two turns must not get more than one that works little (G-13).
     #[inline(always)]
     pub fn pick(&self) -> *mut G {
-        let t = self.tick.get().wrapping_add(1);
-        self.tick.set(t);
-        if t % LOOK_AROUND == 0 || self.attention.any() {
+        if self.is_time_to_look_around() {
             return self.pick_slow();
         }
         self.pick_local()
     }
 
+    /// The same without a frame of its own, for who has just gone behind all others.
+    #[inline(always)]
+    pub fn pick_another(&self) -> *mut G {
+        if self.is_time_to_look_around() {
+            return self.pick_slow();
+        }
+        let g = self.take_slot();
+        if g.is_null() {
+            return self.pick_queued_here();
+        }
+        g
+    }
+
+    #[inline(always)]
+    fn is_time_to_look_around(&self) -> bool {
+        let t = self.tick.get().wrapping_add(1);
+        self.tick.set(t);
+        t % LOOK_AROUND == 0 || self.attention.any()
+    }
+
     /// The same without a look around: null means that no queue of this worker holds anything.
     #[inline(always)]
     pub fn pick_local(&self) -> *mut G {
+        let g = self.take_slot();
+        if g.is_null() {
+            return self.pick_queued();
+        }
+        g
+    }
+
+    /// Takes what is in the slot in front, of bound goroutines or of others; null: nothing. If the slice of the chain that has filled it is
+    /// used up, what is there goes behind all others.
+    #[inline(always)]
+    fn take_slot(&self) -> *mut G {
         let hops = self.hops.get();
-        let fresh = hops < MAX_HOPS;
-        let g = self.next_bound.get();
+        if hops == MAX_HOPS {
+            self.put_slot_behind();
+            return null_mut();
+        }
+        let mut g = self.next_bound.get();
         if !g.is_null() {
             self.next_bound.set(null_mut());
-            if fresh {
-                self.hops.set(hops.saturating_add(1).min(MAX_HOPS - 1));
-                return g;
-            }
-            // SAFETY: K1; g is ours (G1). Its chain's slice is used up: it goes behind all others.
-            unsafe { (*self.bound.get()).push_back(g) };
+        } else if self.queue.may_have_next() {
+            // SAFETY: K1: only the owner picks.
+            g = unsafe { self.queue.owner(|q| q.take_next()) };
         }
-        // SAFETY: K1: only the owner calls pick.
+        if !g.is_null() {
+            self.hops.set((hops + 1).min(MAX_HOPS - 1));
+        }
+        g
+    }
+
+    #[cold]
+    fn put_slot_behind(&self) {
+        // SAFETY: K1: only the owner picks; what it takes out is ours (G1).
+        unsafe {
+            let g = self.next_bound.replace(null_mut());
+            if !g.is_null() {
+                (*self.bound.get()).push_back(g);
+            }
+            self.queue.owner(|q| {
+                let g = q.take_next();
+                if !g.is_null() {
+                    q.push_back(g);
+                }
+            });
+        }
+    }
+
+    /// Begins a slice with what is queued; nothing is in the slot in front.
+    #[inline(never)]
+    fn pick_queued(&self) -> *mut G {
+        self.pick_queued_here()
+    }
+
+    /// The same without a frame of its own.
+    #[inline(always)]
+    fn pick_queued_here(&self) -> *mut G {
+        // SAFETY: K1: only the owner calls pick; what it takes out is ours (G1).
         unsafe {
             let bound = &mut *self.bound.get();
             // By turns, or one of the two queues could keep the other waiting.
             let slice = self.slice.load(Ordering::Relaxed);
-            let bound_first = slice & 1 == 0 && !bound.is_empty();
-            let (g, was_next) = self.queue.owner(|q| {
-                if !q.next.is_null() {
-                    let g = q.take_next();
-                    if fresh {
-                        return (g, true);
-                    }
-                    q.push_back(g); // as above
-                }
-                let g = match bound_first {
-                    true => null_mut(),
-                    false if self.has_woken.get() => self.pop_by_turns(q, slice & 2 == 0),
-                    false => pop_ahead(q),
-                };
-                (g, false)
+            let bound_first = (slice & 1 == 0) & !bound.is_empty(); // both are looked at: half of the time a branch would be wrong
+            let g = self.queue.owner(|q| match bound_first {
+                true => null_mut(),
+                false if self.has_woken.get() => self.pop_by_turns(q, slice & 2 == 0),
+                false => pop_ahead(q),
             });
-            if was_next {
-                self.hops.set(hops.saturating_add(1).min(MAX_HOPS - 1));
-                return g;
-            }
             self.new_slice();
             if !g.is_null() {
                 return g;
