@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_int, c_void, CStr};
 use std::mem::{self, size_of};
 use std::ptr::{self, NonNull};
 
-use zokor::raw::{ByteChan, ByteChanOpts, Error, Overflow, Policy, NOWAIT};
+use zokor::raw::{ByteChan, ByteChanOpts, Error, Overflow, Policy};
 
 use crate::handle::{self, zk_chan};
 use crate::result::{code, status};
@@ -160,8 +160,11 @@ pub unsafe extern "C" fn zk_chan_unref(c: *mut zk_chan) {
 pub unsafe extern "C" fn zk_chan_send(c: *mut zk_chan, elem: *const c_void, size: usize, deadline: zk_time) -> c_int {
     // SAFETY: H1.
     let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
-    // SAFETY: H2; `to_send` has compared the sizes.
-    status(to_send(chan, elem, size).and_then(|elem| unsafe { chan.send(elem, deadline) }))
+    match to_send(chan, elem, size) {
+        // SAFETY: H2; `to_send` has compared the sizes.
+        Ok(elem) => unsafe { chan.send_code(elem, deadline) },
+        Err(e) => code(e),
+    }
 }
 
 /// Copies an element out; elem = NULL (any size) discards it. `[any]`
@@ -175,22 +178,10 @@ pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: 
     // SAFETY: H1.
     let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
     match to_fill(chan, elem, size) {
-        // The answer to who looks again and again, without a frame.
-        Ok(_) if deadline == NOWAIT && chan.finds_nothing() => code(Error::WouldBlock),
         // SAFETY: H2; `to_fill` has compared the sizes.
-        Ok(elem) => unsafe { recv(chan, elem, deadline) },
+        Ok(elem) => unsafe { chan.recv_code(elem, deadline) },
         Err(e) => code(e),
     }
-}
-
-/// The rest of a receive, to which the call above is a jump.
-///
-/// # Safety
-/// As for `ByteChan::recv`.
-#[inline(never)]
-unsafe extern "C" fn recv(chan: &ByteChan, elem: *mut u8, deadline: zk_time) -> c_int {
-    // SAFETY: by the caller.
-    status(unsafe { chan.recv(elem, deadline) })
 }
 
 /// Wakes every sender and receiver that waits. ZK_ECLOSED if it was closed already. `[any]`

@@ -58,3 +58,26 @@ impl From<Outcome> for Error {
         }
     }
 }
+
+/// The number of an error in `zokor.h`.
+#[inline]
+pub fn code_of(e: Error) -> i32 {
+    match e {
+        Error::Os(e) => -e.0,
+        Error::Closed => -5001,
+        Error::TimedOut => -5002,
+        Error::WouldBlock => -5003,
+        Error::Cancelled => -5004,
+        Error::Invalid => -5005,
+        Error::NoMemory => -5006,
+        Error::MsgSize => -5007,
+        Error::Busy => -5008,
+        Error::Perm => -5009,
+        Error::Deadlock => -5010,
+        Error::Panic => -5011,
+        Error::Shutdown => -5012,
+        Error::NotSup => -5013,
+        Error::Limit => -5016,
+        Error::Interrupted => -libc::EINTR,
+    }
+}

@@ -116,6 +116,20 @@ impl<N: Linked> Inner<N> {
         std::mem::replace(&mut self.next, node)
     }
 
+    /// Puts `node` into the slot, and what was there behind all others.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Fifo::push_back`].
+    #[inline(always)]
+    pub(crate) unsafe fn put_next(&mut self, node: *mut N) {
+        let old = self.set_next(node);
+        if !old.is_null() {
+            // SAFETY: by the caller, and the slot's node is in no chain.
+            unsafe { self.chain.push_back(old) };
+        }
+    }
+
     /// Empties the slot and returns what was in it, or null.
     #[inline(always)]
     pub(crate) fn take_next(&mut self) -> *mut N {
@@ -204,13 +218,42 @@ impl<N: Linked> LocalQueue<N> {
     /// and the last one by another thread happened before this one.
     #[inline(always)]
     pub(crate) unsafe fn owner<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
+        if self.thief_is_there() {
+            self.wait_for_thief();
+        }
+        // SAFETY: by the caller and Q1.
+        unsafe { self.visit_as_owner(f) }
+    }
+
+    /// The same, but waits for no thief. `None`: there is one, and nothing has happened.
+    ///
+    /// # Safety
+    ///
+    /// As for [`owner`](LocalQueue::owner).
+    #[inline(always)]
+    pub(crate) unsafe fn owner_now<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> Option<R> {
+        if self.thief_is_there() {
+            // Release pairs with the thief's Acquire: it sees what we did in earlier rounds.
+            self.owner.in_use.store(false, Ordering::Release);
+            return None;
+        }
+        // SAFETY: by the caller and Q1.
+        Some(unsafe { self.visit_as_owner(f) })
+    }
+
+    /// O1 and O2, and the look of O3.
+    #[inline(always)]
+    fn thief_is_there(&self) -> bool {
         // Relaxed: ordered before the load by the fence, O2 of the protocol.
         self.owner.in_use.store(true, Ordering::Relaxed);
         light_fence();
         // Acquire pairs with the Release store at the end of `try_steal`: we see what the thief left.
-        if self.owner.stealing.load(Ordering::Acquire) {
-            self.wait_for_thief();
-        }
+        self.owner.stealing.load(Ordering::Acquire)
+    }
+
+    /// O4 and O5.
+    #[inline(always)]
+    unsafe fn visit_as_owner<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
         // SAFETY: by Q1 the chain is the owner's until `in_use` is false again, and the caller is the
         // only owner.
         let result = self.owner.inner.with_mut(|inner| unsafe { self.visit(inner, f) });

@@ -7,6 +7,7 @@ pub use crate::chan::core::{Error, FOREVER, NOWAIT};
 pub use crate::chan::policy::{Overflow, Policy};
 pub use crate::context::tree::{Cause, Ctx, End, Value};
 pub use crate::dump::{dump, each, each_brief, held, last_wait, list, stats, GoInfo, Held, Stats};
+pub use crate::error::code_of as code;
 pub use crate::go::{label, set_label, Mobility};
 pub use crate::group::RawGroup;
 pub use crate::panic::{goexit, PanicHook, PanicPolicy};
@@ -62,29 +63,6 @@ impl From<RuntimeError> for Error {
             RuntimeError::Os(libc::ENOMEM) => Error::NoMemory,
             RuntimeError::Os(e) => Error::Os(Errno(e)),
         }
-    }
-}
-
-/// The number of an error in `zokor.h`.
-#[inline]
-pub fn code(e: Error) -> i32 {
-    match e {
-        Error::Os(e) => -e.0,
-        Error::Closed => -5001,
-        Error::TimedOut => -5002,
-        Error::WouldBlock => -5003,
-        Error::Cancelled => -5004,
-        Error::Invalid => -5005,
-        Error::NoMemory => -5006,
-        Error::MsgSize => -5007,
-        Error::Busy => -5008,
-        Error::Perm => -5009,
-        Error::Deadlock => -5010,
-        Error::Panic => -5011,
-        Error::Shutdown => -5012,
-        Error::NotSup => -5013,
-        Error::Limit => -5016,
-        Error::Interrupted => -libc::EINTR,
     }
 }
 

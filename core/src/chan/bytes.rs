@@ -53,9 +53,11 @@ impl Default for ByteChanOpts {
 
 /// A channel of byte values.
 pub struct ByteChan {
-    core: Core<ByteRing>,
+    pub(super) core: Core<ByteRing>,
     /// No timer, no policy, not sealed: a send needs no second look.
     plain: bool,
+    /// Plain, without a name, and of values of 1, 2, 4, 8 or 16 bytes: what the short ways of `direct` can do.
+    small: bool,
     /// Nobody sends, and only the maker closes it.
     sealed: bool,
     producers: AtomicUsize,
@@ -109,7 +111,7 @@ const NEW: usize = 0;
 const OVER: usize = usize::MAX;
 
 /// What a send that moved nothing out came to, seen by its caller.
-fn sent(stayed: Stayed) -> Result<(), Error> {
+pub(super) fn sent(stayed: Stayed) -> Result<(), Error> {
     match stayed {
         Stayed::Unsent(e) => Err(e),
         Stayed::Left => Ok(()),
@@ -176,6 +178,7 @@ impl ByteChan {
         })?;
         Ok(Arc::new(ByteChan {
             plain: !sealed && o.overflow.is_none(),
+            small: !sealed && o.overflow.is_none() && o.name.is_none() && ByteRing::is_small(o.elem_size),
             sealed,
             core: Core::new(ring, source, o.overflow.map(|f| Policy::new(f, o.drop.is_some()))),
             producers: AtomicUsize::new(NEW),
@@ -190,6 +193,12 @@ impl ByteChan {
     #[inline(always)]
     pub fn header(&self) -> &Header {
         self.core.header()
+    }
+
+    /// Whether the short ways of `direct` are open to it.
+    #[inline(always)]
+    pub(super) fn is_small(&self) -> bool {
+        self.small
     }
 
     /// Bytes of a value.
@@ -363,6 +372,16 @@ impl ByteChan {
                 self.core.recv_here(elem, deadline)
             }
         };
+        // SAFETY: by the caller.
+        unsafe { self.zeroed_if_closed(r, elem) }
+    }
+
+    /// What a receive has come to, with zeroes in `elem` if the channel was closed.
+    ///
+    /// # Safety
+    /// As for [`recv`](ByteChan::recv).
+    #[inline(always)]
+    pub(super) unsafe fn zeroed_if_closed(&self, r: Result<(), Error>, elem: *mut u8) -> Result<(), Error> {
         if r == Err(Error::Closed) && !elem.is_null() {
             // SAFETY: by the caller.
             unsafe { elem.write_bytes(0, self.elem_size) };

@@ -44,19 +44,19 @@ pub use crate::error::{Error, FOREVER, NOWAIT};
 
 /// The part of a channel that does not depend on the type of its values.
 pub struct Header {
-    lock: BiasedLock,
-    mirror: Mirror,
+    pub(super) lock: BiasedLock,
+    pub(super) mirror: Mirror,
     /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit; `POLICY` if there is one.
     slots: usize,
-    recvq: UnsafeCell<List<Node>>,
-    sendq: UnsafeCell<List<Node>>,
+    pub(super) recvq: UnsafeCell<List<Node>>,
+    pub(super) sendq: UnsafeCell<List<Node>>,
     vtable: &'static VTable,
     source: Option<Box<Source>>,
 }
 
 /// More values than there can be.
 const NEVER_FULL: usize = usize::MAX;
-/// As many, where a send that finds no room is up to the channel's policy.
+/// As many, where the policy has a say.
 const POLICY: usize = usize::MAX - 1;
 
 /// A channel: header and buffer.
@@ -96,10 +96,10 @@ impl Header {
         self.lock_of(worker::current());
     }
 
-    /// The same for who has asked for the worker already. Its address is a word that no other thread has; who is none has 0.
+    /// The same for who has asked for the worker already.
     #[inline(always)]
     pub(crate) fn lock_of(&self, w: Option<&'static Worker>) {
-        self.lock.lock(w.map_or(0, |w| &raw const *w as usize));
+        self.lock.lock(w.map_or(0, Worker::word));
     }
 
     /// The same if it is free at once; says whether it did.
@@ -158,8 +158,7 @@ impl Header {
         self.slots == POLICY
     }
 
-    /// Whether there was an instant, just now, at which a send was not possible (C-23). Never so without a buffer, where it
-    /// depends on who waits.
+    /// Whether there was an instant, just now, at which a send was not possible (C-23). Never so without a buffer.
     #[inline(always)]
     fn surely_full(&self) -> bool {
         self.mirror.is_full(self.slots)
@@ -487,10 +486,21 @@ impl<R: Ring> Core<R> {
         if deadline == NOWAIT && h.surely_full() {
             return Ok(self.not_now()?);
         }
-        // SAFETY: the lock is held between lock and unlock.
+        let w = worker::current();
+        h.lock_of(w);
+        // SAFETY: by the caller.
+        unsafe { self.send_held(w, src, deadline) }
+    }
+
+    /// The same under the lock, which is given back.
+    ///
+    /// # Safety
+    /// As for [`send`](Core::send); the lock is held, and `w` the current worker.
+    #[inline(always)]
+    pub(super) unsafe fn send_held(&self, w: Option<&Worker>, src: *mut u8, deadline: i64) -> Result<(), Stayed> {
+        let h = &self.header;
+        // SAFETY: the lock is held until the unlock.
         unsafe {
-            let w = worker::current();
-            h.lock_of(w);
             match self.try_send_locked(src) {
                 Step::Done(woken) => {
                     sched::announce_of(w);
@@ -541,10 +551,21 @@ impl<R: Ring> Core<R> {
         if deadline == NOWAIT && h.surely_empty() {
             return self.not_now();
         }
-        // SAFETY: the lock is held between lock and unlock.
+        let w = worker::current();
+        h.lock_of(w);
+        // SAFETY: by the caller.
+        unsafe { self.recv_held(w, dst, deadline) }
+    }
+
+    /// The same under the lock, which is given back.
+    ///
+    /// # Safety
+    /// As for [`recv`](Core::recv); the lock is held, and `w` the current worker.
+    #[inline(always)]
+    pub(super) unsafe fn recv_held(&self, w: Option<&Worker>, dst: *mut u8, deadline: i64) -> Result<(), Error> {
+        let h = &self.header;
+        // SAFETY: the lock is held until the unlock.
         unsafe {
-            let w = worker::current();
-            h.lock_of(w);
             match self.try_recv_locked(dst) {
                 Step::Done(woken) => {
                     sched::announce_of(w);

@@ -6,6 +6,7 @@
 pub mod bytes;
 pub mod core;
 pub mod count;
+mod direct;
 mod park;
 pub mod policy;
 pub mod ring;

@@ -315,7 +315,58 @@ impl ByteRing {
         Layout::from_size_align(bytes, align_of::<u128>()).map(Some).map_err(|_| NoRing::Absurd)
     }
 
+    /// Whether values are of a size for [`push_small`](ByteRing::push_small) and its like.
+    pub fn is_small(size: usize) -> bool {
+        matches!(size, 1 | 2 | 4 | 8 | 16)
+    }
+
+    /// Whether there is a value in it.
+    #[inline(always)]
+    pub fn has_some(&self) -> bool {
+        self.len > 0
+    }
+
+    /// `push` without a call.
+    ///
+    /// # Safety
+    /// As for [`push`](Ring::push), of small values.
+    #[inline(always)]
+    pub unsafe fn push_small(&mut self, src: *const u8) {
+        // SAFETY: there is room, so slot `len` is empty and inside (R1).
+        unsafe { copy_small(src, self.peek(self.len), self.size) };
+        self.len += 1;
+    }
+
+    /// `pop` without a call.
+    ///
+    /// # Safety
+    /// As for [`pop`](Ring::pop), of small values from a ring that does not grow; `dst` is not null.
+    #[inline(always)]
+    pub unsafe fn pop_small(&mut self, dst: *mut u8) {
+        debug_assert!(self.shrink_below == 0);
+        // SAFETY: len > 0, so slot 0 is filled.
+        unsafe { copy_small(self.peek(0), dst, self.size) };
+        self.head += 1;
+        self.len -= 1;
+        if self.head == self.cap {
+            self.head = 0;
+        }
+    }
+
+    /// `transfer` without a call.
+    ///
+    /// # Safety
+    /// As for [`transfer`](Ring::transfer), of small values.
+    #[inline(always)]
+    pub unsafe fn transfer_small(&self, src: *const u8, dst: *mut u8) {
+        if !dst.is_null() {
+            // SAFETY: by the caller.
+            unsafe { copy_small(src, dst, self.size) };
+        }
+    }
+
     /// The address of the i-th oldest value.
+    #[inline(always)]
     pub fn peek(&self, i: usize) -> *mut u8 {
         let mut at = self.head + i;
         if at >= self.cap {
@@ -336,6 +387,25 @@ unsafe fn copy(src: *const u8, dst: *mut u8, size: usize) {
             4 => dst.cast::<u32>().write_unaligned(src.cast::<u32>().read_unaligned()),
             16 => dst.cast::<u128>().write_unaligned(src.cast::<u128>().read_unaligned()),
             _ => copy_nonoverlapping(src, dst, size),
+        }
+    }
+}
+
+/// Copies a value of 1, 2, 4, 8 or 16 bytes. Three cases are compared with; from four on a compiler makes a table of jumps.
+#[inline(always)]
+unsafe fn copy_small(src: *const u8, dst: *mut u8, size: usize) {
+    // SAFETY: by the caller: src and dst are valid for `size` bytes, of any alignment.
+    unsafe {
+        match size {
+            8 => dst.cast::<u64>().write_unaligned(src.cast::<u64>().read_unaligned()),
+            4 => dst.cast::<u32>().write_unaligned(src.cast::<u32>().read_unaligned()),
+            16 => dst.cast::<u128>().write_unaligned(src.cast::<u128>().read_unaligned()),
+            _ => {
+                dst.write(src.read());
+                if size > 1 {
+                    dst.add(1).write(src.add(1).read());
+                }
+            }
         }
     }
 }

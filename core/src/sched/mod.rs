@@ -29,7 +29,9 @@ use crate::cell::{AtomicU64, Ordering};
 use crate::error::{Error, NOWAIT};
 use crate::goroutine::{Reason, State, CANCELABLE, EXCLUSIVE, G};
 use crate::inject::Injector;
-pub use waiting::{bound_end, bound_end_on, is_cancelable, me, node_of, plain_party, sleep_to, wait, wait_here};
+pub use waiting::{
+    bound_end, bound_end_on, is_cancelable, me, node_of, plain_party, sleep_to, wait, wait_here, waits_plainly,
+};
 
 pub(crate) use crate::timers;
 use crate::wait::{Kind, ThreadWaiter, Waiter};
@@ -135,8 +137,9 @@ pub fn wake_for(w: &Worker) {
     }
 }
 
+/// The rest of [`wake_for`], if the gate says so.
 #[cold]
-fn wake_for_slow(w: &Worker) {
+pub fn wake_for_slow(w: &Worker) {
     let skip = w.wake_skip.get().min(find::fruitless_wakes());
     let behind = w.queue.len_hint();
     // In a blocking section, or revoked, it does not come to run its queue itself.
@@ -205,10 +208,19 @@ unsafe fn tell_soon(t: *const ThreadWaiter) {
 /// The caller has claimed it (V1).
 #[inline]
 pub unsafe fn ready_goroutine(g: *mut G) {
+    // SAFETY: by the caller.
+    unsafe { ready_goroutine_of(worker::current(), g) }
+}
+
+/// The same for who has asked for the worker and not been switched since, and without a frame of its own.
+///
+/// # Safety
+/// As for `ready_goroutine`.
+#[inline(always)]
+pub unsafe fn ready_goroutine_of(cur: Option<&Worker>, g: *mut G) {
     // SAFETY: claimed, hence owned by us until it is in a queue (G1).
     unsafe {
         (*g).set_state(State::Runnable);
-        let cur = worker::current();
         if (*g).is_bound() {
             let home = (*g).home.load(Ordering::Relaxed).cast::<Worker>(); // G3; ordered by the claim
             match cur {
@@ -226,6 +238,26 @@ pub unsafe fn ready_goroutine(g: *mut G) {
             crate::runtime::foreign_thread();
             inject(g);
         }
+    }
+}
+
+/// The usual case of `ready_goroutine_of`, without a call. True: [`wake_for_slow`] is to be called; `None`: it is another case.
+///
+/// # Safety
+/// As for `ready_goroutine`.
+#[inline(always)]
+pub unsafe fn ready_here(w: &Worker, g: *mut G) -> Option<bool> {
+    // SAFETY: claimed, hence owned by us until it is in a queue (G1).
+    unsafe {
+        (*g).set_state(State::Runnable);
+        if (*g).is_bound() {
+            let here = core::ptr::eq(w, (*g).home.load(Ordering::Relaxed).cast()); // G3; ordered by the claim
+            if here {
+                w.push_next_bound(g);
+            }
+            return here.then_some(false);
+        }
+        w.push_next_now(g).then(|| idle::GATE.pushed_here())
     }
 }
 

@@ -40,13 +40,22 @@ pub fn me() -> *const Waiter {
 pub fn plain_party(deadline: i64) -> Option<(&'static worker::Worker, *mut G)> {
     let w = worker::current()?;
     let g = w.current.get();
-    let plain = deadline == i64::MAX
-        && !g.is_null()
-        && w.block_depth.get() == 0
-        // SAFETY: the running goroutine's header is valid.
-        && unsafe { !(*g).has(CANCELABLE | BOUND) }
-        && !std::thread::panicking();
+    // SAFETY: the running goroutine's header is valid.
+    let plain = !g.is_null() && unsafe { waits_plainly(w, g, deadline) };
     plain.then_some((w, g))
+}
+
+/// The same for who has asked for both and not been switched since.
+///
+/// # Safety
+/// `g` is the goroutine that runs on `w`, which is the current worker.
+#[inline(always)]
+pub unsafe fn waits_plainly(w: &worker::Worker, g: *mut G, deadline: i64) -> bool {
+    deadline == i64::MAX
+        && w.block_depth.get() == 0
+        // SAFETY: by the caller.
+        && unsafe { !(*g).has(CANCELABLE | BOUND) }
+        && !std::thread::panicking()
 }
 
 /// The waiter of the OS thread. Not inlined: goroutines call `me` too, and the address of a thread-local must not be kept

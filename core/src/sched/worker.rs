@@ -258,6 +258,12 @@ impl Worker {
         }
     }
 
+    /// A word that no other thread has, not 0.
+    #[inline(always)]
+    pub fn word(&self) -> usize {
+        (&raw const *self).addr()
+    }
+
     /// Makes the calling thread this worker's thread.
     pub fn bind(&'static self) {
         arch::tls_set((&raw const *self).cast_mut().cast());
@@ -333,10 +339,7 @@ impl Worker {
         // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
         unsafe {
             if (*g).is_bound() {
-                let old = self.next_bound.replace(g);
-                if !old.is_null() {
-                    (*self.bound.get()).push_back(old);
-                }
+                self.push_next_bound(g);
             } else {
                 self.push_new(g);
             }
@@ -351,14 +354,28 @@ impl Worker {
             if self.seat.is_exclusive() {
                 super::inject(g);
             } else {
-                self.queue.owner(|q| {
-                    let old = q.set_next(g);
-                    if !old.is_null() {
-                        q.push_back(old);
-                    }
-                });
+                self.queue.owner(|q| q.put_next(g));
             }
         }
+    }
+
+    /// The same for one that is bound to this thread.
+    #[inline(always)]
+    pub unsafe fn push_next_bound(&self, g: *mut G) {
+        // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
+        unsafe {
+            let old = self.next_bound.replace(g);
+            if !old.is_null() {
+                (*self.bound.get()).push_back(old);
+            }
+        }
+    }
+
+    /// The same for one that is not bound, without a call. False: it cannot be done at once, and nothing has happened.
+    #[inline(always)]
+    pub unsafe fn push_next_now(&self, g: *mut G) -> bool {
+        // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
+        !self.seat.is_exclusive() && unsafe { self.queue.owner_now(|q| q.put_next(g)).is_some() }
     }
 
     /// Queues a goroutine behind all others.
@@ -442,11 +459,10 @@ impl Worker {
         if self.is_time_to_look_around() {
             return self.pick_slow();
         }
-        let g = self.take_slot();
-        if g.is_null() {
-            return self.pick_queued_here();
+        match self.take_slot() {
+            g if g.is_null() => self.pick_queued_here(),
+            g => g,
         }
-        g
     }
 
     #[inline(always)]
@@ -459,15 +475,13 @@ impl Worker {
     /// The same without a look around: null means that no queue of this worker holds anything.
     #[inline(always)]
     pub fn pick_local(&self) -> *mut G {
-        let g = self.take_slot();
-        if g.is_null() {
-            return self.pick_queued();
+        match self.take_slot() {
+            g if g.is_null() => self.pick_queued(),
+            g => g,
         }
-        g
     }
 
-    /// Takes what is in the slot in front, of bound goroutines or of others; null: nothing. If the slice of the chain that has filled it is
-    /// used up, what is there goes behind all others.
+    /// Takes what is in the slot in front; null: nothing. If its chain's slice is used up, what is there goes behind all others.
     #[inline(always)]
     fn take_slot(&self) -> *mut G {
         let hops = self.hops.get();
@@ -496,12 +510,7 @@ impl Worker {
             if !g.is_null() {
                 (*self.bound.get()).push_back(g);
             }
-            self.queue.owner(|q| {
-                let g = q.take_next();
-                if !g.is_null() {
-                    q.push_back(g);
-                }
-            });
+            self.queue.owner(|q| q.put_next(null_mut()));
         }
     }
 

@@ -91,6 +91,36 @@ struct Guarded {
     held: u8,
 }
 
+/// What the short way of a thread into its own section has come to: see [`BiasedLock::lock_owned`].
+pub(crate) enum Owned {
+    /// It holds the lock, by this grant.
+    Held(usize),
+    /// It is not the owner.
+    Not,
+    /// It has seen too late that it is the owner no more. The grant is to be given back at once.
+    Lost(usize),
+}
+
+/// Somebody who may sleep at a lock that was given back, or nobody.
+#[derive(Clone, Copy)]
+pub(crate) struct Sleeper(usize);
+
+impl Sleeper {
+    /// Whether there may be one.
+    #[inline(always)]
+    pub(crate) fn is_there(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Wakes the one there may be.
+    #[inline(always)]
+    pub(crate) fn wake(self) {
+        if self.is_there() {
+            wake(self.0);
+        }
+    }
+}
+
 // SAFETY: `guarded` is used in the section alone, where one thread is at a time (BL2).
 unsafe impl Sync for BiasedLock {}
 
@@ -122,8 +152,11 @@ impl BiasedLock {
         debug_assert!(me % GRANTS == 0);
         let owner = self.owner.load(Ordering::Relaxed);
         let n = owner ^ me;
-        if n < GRANTS && self.enter(n, owner) {
-            return;
+        if n < GRANTS {
+            if self.enter(n, owner) {
+                return;
+            }
+            self.leave(n).wake();
         }
         self.lock.lock();
         if self.owner.load(Ordering::Relaxed) != NOBODY {
@@ -170,7 +203,7 @@ impl BiasedLock {
             return;
         }
         rank::release(Rank::Chan, self.addr());
-        self.leave(usize::from(held) % GRANTS);
+        self.leave(usize::from(held) % GRANTS).wake();
     }
 
     /// The lock's place in the order of locks of one rank: that of `lock`.
@@ -179,13 +212,23 @@ impl BiasedLock {
         &raw const self.lock as usize
     }
 
-    /// B1 to B3: false if the grant was taken back.
+    /// Takes the lock if the calling thread owns it: the short way of [`lock`](BiasedLock::lock), for who has no room for a call.
+    #[inline(always)]
+    pub(crate) fn lock_owned(&self, me: usize) -> Owned {
+        let owner = self.owner.load(Ordering::Relaxed);
+        match owner ^ me {
+            n if n >= GRANTS => Owned::Not,
+            n if self.enter(n, owner) => Owned::Held(n),
+            n => Owned::Lost(n),
+        }
+    }
+
+    /// B1 to B3: false if the grant was taken back; then B4 to B6 are to follow.
     #[inline(always)]
     fn enter(&self, n: usize, owner: usize) -> bool {
         self.inside[n].store(1, Ordering::Relaxed);
         known_light_fence();
         if self.owner.load(Ordering::Relaxed) != owner {
-            self.leave(n);
             return false;
         }
         rank::acquire(Rank::Chan, self.addr());
@@ -194,16 +237,25 @@ impl BiasedLock {
         true
     }
 
-    /// B4 to B6.
+    /// Gives back what [`lock_owned`](BiasedLock::lock_owned) has got.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread holds the lock by this grant. It may be gone before this returns (BL4).
     #[inline(always)]
-    fn leave(&self, n: usize) {
+    pub(crate) unsafe fn give_back(&self, n: usize) -> Sleeper {
+        rank::release(Rank::Chan, self.addr());
+        self.leave(n)
+    }
+
+    /// B4 to B6, but for the waking.
+    #[inline(always)]
+    pub(crate) fn leave(&self, n: usize) -> Sleeper {
         let addr = &raw const self.inside[n] as usize;
         // Release pairs with the Acquire in `revoke`: the section after this one sees what we did. Nothing of self is used below (BL4).
         self.inside[n].store(0, Ordering::Release);
         known_light_fence();
-        if !sleepers::nobody() {
-            wake(addr);
-        }
+        Sleeper(if sleepers::nobody() { 0 } else { addr })
     }
 
     /// `last` becomes the owner, if there are grants left and it is one who can be.

@@ -46,7 +46,7 @@ mod unix;
 #[path = "model.rs"]
 mod os;
 
-pub(crate) use bias::BiasedLock;
+pub(crate) use bias::{BiasedLock, Owned, Sleeper};
 pub(crate) use fence::{heavy_fence, light_fence};
 pub(crate) use lock::RawLock;
 pub(crate) use mutex::{Mutex, MutexGuard};
