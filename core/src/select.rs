@@ -26,9 +26,12 @@ use crate::chan::policy::Ruling;
 use crate::goroutine::Reason;
 use crate::mirror::none_possible;
 use crate::rng::Rng;
-use crate::sched::{self, timers, worker};
+use crate::sched::worker::{self, Worker};
+use crate::sched::{self, timers, MOST_POOLED};
 use crate::wait::{Node, Outcome, Waiter};
 use std::cell::RefCell;
+use std::mem::MaybeUninit;
+use std::ptr;
 
 /// What a case does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,69 +152,66 @@ pub(crate) fn not_now() -> Result<Selected, Error> {
 /// The three passes. One function down to the switch, as in `chan/park.rs`.
 #[inline(never)]
 unsafe fn select_locked(cases: &[SelCase], deadline: i64, order: Order) -> Result<Selected, Error> {
-    let mut small = [0u32; SMALL];
-    let mut large = Vec::new();
-    let perm: &mut [u32] = if cases.len() <= SMALL {
-        &mut small
-    } else {
-        large.resize(cases.len(), 0);
-        &mut large
-    };
-    let live = fill(cases, perm);
-    let perm = &mut perm[..live];
     // SAFETY: by the caller, here and below.
     unsafe {
-        // Before there is something to choose from no random number is needed.
-        let mut shuffled = order == Order::Listed;
-        if !shuffled && any_possible(cases, perm) {
-            shuffled = true;
-            if let Some(s) = try_singly(cases, perm, deadline) {
+        if order == Order::Fair && any_possible(cases) {
+            if let Some(s) = try_singly(cases, deadline) {
                 return Ok(s);
             }
-            if live == 1 && deadline == NOWAIT {
+            if deadline == NOWAIT && cases.iter().filter(|c| !c.chan.is_null()).count() == 1 {
                 return not_now(); // one channel: the single look was the instant (L1)
             }
         }
-        let locks = Locks::of(cases, perm);
-        locks.lock();
-        if any_possible(cases, perm) {
-            if !shuffled {
-                Shuffle::all(perm);
-            }
-            if let Some(done) = try_locked(cases, perm, &locks, deadline) {
+        let mut small = [const { MaybeUninit::uninit() }; SMALL];
+        let mut large = Vec::new();
+        let chans = in_order(cases, &mut small, &mut large);
+        lock(chans, worker::current());
+        if any_possible(cases) {
+            if let Some(done) = try_locked(cases, chans, deadline, order) {
                 return done;
             }
         }
         if deadline == NOWAIT {
-            locks.unlock();
+            unlock(chans);
             return not_now();
         }
         if deadline != FOREVER && deadline <= timers::now() {
-            locks.unlock();
+            unlock(chans);
             return Err(sched::at_once(Error::TimedOut, deadline));
         }
-        if !shuffled && locks.all().len() < live {
-            Shuffle::all(perm); // cases that share a channel queue there one behind the other (S-02)
-        }
-        wait(cases, perm, &locks, deadline)
+        wait(cases, chans, deadline, order)
     }
 }
 
 /// Pass 1. All locks are held, and released here if it gives an answer.
-#[inline(always)]
-unsafe fn try_locked(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i64) -> Option<Result<Selected, Error>> {
+#[inline(never)]
+unsafe fn try_locked(
+    cases: &[SelCase],
+    chans: &[*const Header],
+    deadline: i64,
+    order: Order,
+) -> Option<Result<Selected, Error>> {
+    let mut perm = Perm::new(cases.len());
+    let perm = perm.all(cases.len());
+    if order == Order::Fair {
+        Shuffle::all(perm);
+    }
     // SAFETY: by the caller of `select_locked`.
     unsafe {
-        for &i in perm {
-            match try_case(&cases[i as usize]) {
+        for &i in &*perm {
+            let c = &cases[i as usize];
+            if c.chan.is_null() {
+                continue;
+            }
+            match try_case(c) {
                 Found::Ready(woken, how) => {
-                    locks.unlock();
+                    unlock(chans);
                     finish(woken, deadline);
                     return Some(Ok(Selected { index: i as usize, how }));
                 }
                 Found::NotReady => {}
                 Found::NoMemory => {
-                    locks.unlock();
+                    unlock(chans);
                     return Some(Err(Error::NoMemory));
                 }
             }
@@ -220,27 +220,47 @@ unsafe fn try_locked(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i
     }
 }
 
-/// Fills `perm` with the indices of cases that have a channel; returns their number.
-#[inline(always)]
-fn fill(cases: &[SelCase], perm: &mut [u32]) -> usize {
-    let mut n = 0;
-    for (i, c) in cases.iter().enumerate() {
-        if !c.chan.is_null() {
-            perm[n] = i as u32;
-            n += 1;
-        }
-    }
-    n
-}
-
 /// Whether a case may be ready. Under the locks, where the mirrors are exact, "no" holds for all at once (L1); without them it is a hint.
 ///
 /// # Safety
-/// `perm` has cases with channels that are alive.
+/// The cases' channels are alive.
 #[inline(always)]
-unsafe fn any_possible(cases: &[SelCase], perm: &[u32]) -> bool {
+unsafe fn any_possible(cases: &[SelCase]) -> bool {
     // SAFETY: by the caller.
-    perm.iter().any(|&i| unsafe { cases[i as usize].look() }.is_none())
+    cases.iter().any(|c| unsafe { c.look() }.is_none())
+}
+
+/// Room for the indices of all cases, in an order of their own.
+struct Perm {
+    small: [u32; SMALL],
+    large: Vec<u32>,
+}
+
+impl Perm {
+    /// The order in which `n` cases are listed.
+    #[inline(always)]
+    fn new(n: usize) -> Perm {
+        let small = const {
+            let mut a = [0; SMALL];
+            let mut i = 0;
+            while i < SMALL {
+                a[i] = i as u32;
+                i += 1;
+            }
+            a
+        };
+        Perm { small, large: if n > SMALL { (0..n as u32).collect() } else { Vec::new() } }
+    }
+
+    /// The `n` indices.
+    #[inline(always)]
+    fn all(&mut self, n: usize) -> &mut [u32] {
+        if n > SMALL {
+            &mut self.large
+        } else {
+            &mut self.small[..n]
+        }
+    }
 }
 
 /// A random order, made as far as it is looked at (Fisher and Yates). One random number does for the few cases there mostly are: each
@@ -364,9 +384,11 @@ unsafe fn finish(woken: *const Waiter, deadline: i64) {
     sched::checkpoint(deadline != NOWAIT);
 }
 
-/// L2. Leaves `perm` in random order.
+/// L2.
 #[inline(always)]
-unsafe fn try_singly(cases: &[SelCase], perm: &mut [u32], deadline: i64) -> Option<Selected> {
+unsafe fn try_singly(cases: &[SelCase], deadline: i64) -> Option<Selected> {
+    let mut perm = Perm::new(cases.len());
+    let perm = perm.all(cases.len());
     let mut order = Shuffle::begin(perm);
     for k in 0..perm.len() {
         let i = order.choose(perm, k);
@@ -389,87 +411,90 @@ unsafe fn try_singly(cases: &[SelCase], perm: &mut [u32], deadline: i64) -> Opti
 }
 
 /// The channels of a select, each once, in address order.
-enum Locks {
-    Small([*const Header; SMALL], usize),
-    Large(Vec<*const Header>),
+#[inline(always)]
+fn in_order<'a>(
+    cases: &[SelCase],
+    small: &'a mut [MaybeUninit<*const Header>; SMALL],
+    large: &'a mut Vec<*const Header>,
+) -> &'a [*const Header] {
+    if cases.len() > SMALL {
+        large.extend(cases.iter().map(|c| c.chan).filter(|h| !h.is_null()));
+        large.sort_unstable();
+        large.dedup();
+        return large;
+    }
+    let (mut n, mut last) = (0, ptr::null());
+    for c in cases {
+        if c.chan > last {
+            // As mostly: in order already.
+            last = c.chan;
+            small[n].write(last);
+            n += 1;
+        } else if !c.chan.is_null() {
+            n = insert(small, n, c.chan);
+        }
+    }
+    // SAFETY: the first n have been written.
+    unsafe { std::slice::from_raw_parts(small.as_ptr().cast(), n) }
 }
 
-impl Locks {
-    fn of(cases: &[SelCase], perm: &[u32]) -> Locks {
-        if perm.len() > SMALL {
-            let mut v: Vec<*const Header> = perm.iter().map(|&i| cases[i as usize].chan).collect();
-            v.sort_unstable();
-            v.dedup();
-            return Locks::Large(v);
-        }
-        let mut a = [core::ptr::null(); SMALL];
-        let mut n = 0;
-        for &i in perm {
-            let c = cases[i as usize].chan;
-            // Insertion: the lists are short, and mostly in order already.
-            let mut k = n;
-            while k > 0 && a[k - 1] > c {
-                k -= 1;
-            }
-            if k > 0 && a[k - 1] == c {
-                continue;
-            }
-            for j in (k..n).rev() {
-                a[j + 1] = a[j];
-            }
-            a[k] = c;
-            n += 1;
-        }
-        Locks::Small(a, n)
-    }
-
-    fn all(&self) -> &[*const Header] {
-        match self {
-            Locks::Small(a, n) => &a[..*n],
-            Locks::Large(v) => v,
+/// Puts a channel among the first `n`, which are in order and of which one is not less, unless it is there; returns how many there are now.
+#[inline(never)]
+fn insert(small: &mut [MaybeUninit<*const Header>; SMALL], n: usize, h: *const Header) -> usize {
+    // SAFETY: the first n have been written, by the caller.
+    let there: &[*const Header] = unsafe { std::slice::from_raw_parts(small.as_ptr().cast(), n) };
+    match there.binary_search(&h) {
+        Ok(_) => n,
+        Err(k) => {
+            small.copy_within(k..n, k + 1);
+            small[k].write(h);
+            n + 1
         }
     }
+}
 
-    unsafe fn lock(&self) {
-        for h in self.all() {
-            // SAFETY: the channels are alive; ascending addresses, each once.
-            unsafe { (**h).lock() };
-        }
+/// Locks the channels; `w` is the current worker.
+#[inline(always)]
+unsafe fn lock(chans: &[*const Header], w: Option<&'static Worker>) {
+    for h in chans {
+        // SAFETY: the channels are alive; ascending addresses, each once.
+        unsafe { (**h).lock_of(w) };
     }
+}
 
-    unsafe fn unlock(&self) {
-        for h in self.all().iter().rev() {
-            // SAFETY: locked by `lock`.
-            unsafe { (**h).unlock() };
-        }
+#[inline(always)]
+unsafe fn unlock(chans: &[*const Header]) {
+    for h in chans.iter().rev() {
+        // SAFETY: locked by `lock`.
+        unsafe { (**h).unlock() };
     }
 }
 
 /// Passes 2 and 3. All locks are held on entry and released here.
 #[inline(always)]
-unsafe fn wait(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i64) -> Result<Selected, Error> {
+unsafe fn wait(cases: &[SelCase], chans: &[*const Header], deadline: i64, order: Order) -> Result<Selected, Error> {
     // SAFETY: the nodes stay in place until all of them are out of the queues (L4).
     unsafe {
         let wt = sched::me();
-        let mut nodes = take_nodes(perm.len());
+        let mut nodes = take_nodes(cases.len());
         (*wt).begin_multi();
         let base = nodes.as_mut_ptr();
-        for (k, &i) in perm.iter().enumerate() {
-            let c = &cases[i as usize];
-            let node = base.add(k);
-            (*node).set(wt, c.elem, i, true);
-            (*node).peek = c.op.peeks();
-            (*c.chan).enqueue(node, c.op.sends());
+        if chans.len() < cases.len() && order == Order::Fair {
+            queue_shuffled(cases, wt, base);
+        } else {
+            for (i, c) in cases.iter().enumerate() {
+                queue(c, i, wt, base);
+            }
         }
-        locks.unlock();
-        let reason = if perm.is_empty() { Reason::SelectNone } else { Reason::Select };
+        unlock(chans);
+        let reason = if chans.is_empty() { Reason::SelectNone } else { Reason::Select };
         let outcome = sched::wait_here(wt, reason, deadline);
-        let winner = if outcome == Outcome::Peer { (*wt).winner() } else { core::ptr::null_mut() };
-        for (k, &i) in perm.iter().enumerate() {
-            let node = base.add(k);
-            if node != winner {
-                let c = &cases[i as usize];
-                (*c.chan).lock();
+        let winner = if outcome == Outcome::Peer { (*wt).winner() } else { ptr::null_mut() };
+        let w = worker::current();
+        for (i, c) in cases.iter().enumerate() {
+            let node = base.add(i);
+            if node != winner && !c.chan.is_null() {
+                (*c.chan).lock_of(w);
                 (*c.chan).dequeue(node, c.op.sends());
                 (*c.chan).unlock();
             }
@@ -481,29 +506,75 @@ unsafe fn wait(cases: &[SelCase], perm: &[u32], locks: &Locks, deadline: i64) ->
             let how = if (*winner).ok { How::Done } else { How::Closed };
             Ok(Selected { index: (*winner).case as usize, how })
         };
-        give_nodes(nodes);
+        give_nodes(w, nodes);
         result
     }
 }
 
-/// Nodes for a wait, from the thread's pool: they do not lie on the goroutine's stack, so that whoever looks at
-/// them does not touch the stack of a parked goroutine. Not inlined: the goroutine may go on on another thread, and the
-/// address of a thread-local must not be kept across that.
+/// Queues the node of the `i`-th case.
+#[inline(always)]
+unsafe fn queue(c: &SelCase, i: usize, wt: *const Waiter, base: *mut Node) {
+    if c.chan.is_null() {
+        return;
+    }
+    // SAFETY: the lock is held; there is a node for each case.
+    unsafe {
+        let node = base.add(i);
+        (*node).set(wt, c.elem, i as u32, true);
+        (*node).peek = c.op.peeks();
+        (*c.chan).enqueue(node, c.op.sends());
+    }
+}
+
+/// Queues all nodes in random order, where cases may share a channel: there they stand one behind the other (S-02).
+#[cold]
 #[inline(never)]
+unsafe fn queue_shuffled(cases: &[SelCase], wt: *const Waiter, base: *mut Node) {
+    let mut perm = Perm::new(cases.len());
+    let perm = perm.all(cases.len());
+    Shuffle::all(perm);
+    for &i in &*perm {
+        // SAFETY: as in `queue`.
+        unsafe { queue(&cases[i as usize], i as usize, wt, base) };
+    }
+}
+
+/// Nodes for a wait, from the worker's pool or the thread's: they do not lie on the goroutine's stack, so that whoever looks at
+/// them does not touch the stack of a parked goroutine.
+#[inline(always)]
 fn take_nodes(n: usize) -> Vec<Node> {
+    match worker::current().and_then(Worker::take_nodes) {
+        Some(v) if v.len() >= n => v,
+        _ => take_more_nodes(n),
+    }
+}
+
+/// The same where the worker has none, or too few. Not inlined: the goroutine may go on on another thread, and the address of a thread-local must
+/// not be kept across that.
+#[inline(never)]
+fn take_more_nodes(n: usize) -> Vec<Node> {
     // A thread that is ending has no pool any more.
     let mut v = POOL.try_with(|p| p.borrow_mut().pop()).ok().flatten().unwrap_or_default();
     if v.len() < n {
-        v.resize_with(n.max(4), Node::new);
+        v.resize_with(n.max(SMALL), Node::new);
     }
     v
 }
 
+/// `w` is the current worker.
+#[inline(always)]
+fn give_nodes(w: Option<&Worker>, v: Vec<Node>) {
+    match w {
+        Some(w) if v.len() == SMALL => w.give_nodes(v),
+        _ => give_to_thread(v),
+    }
+}
+
 #[inline(never)]
-fn give_nodes(v: Vec<Node>) {
+fn give_to_thread(v: Vec<Node>) {
     let _ = POOL.try_with(|p| {
         let mut p = p.borrow_mut();
-        if p.len() < 64 && v.len() <= SMALL {
+        if p.len() < MOST_POOLED && v.len() == SMALL {
             p.push(v);
         }
     });

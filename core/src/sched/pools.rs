@@ -1,4 +1,4 @@
-//! What a worker keeps for goroutines to come: headers, numbers and stacks.
+//! What a worker keeps for goroutines to come: headers, numbers and stacks, and nodes for those that select.
 //!
 //! *Where it sits*: layer 3, a part of [`Worker`], over the arena of headers and the pool of stacks. Touched by the owning
 //! thread only (K1).
@@ -8,11 +8,15 @@ use crate::errno::Errno;
 use crate::goroutine::arena::{self, BATCH};
 use crate::goroutine::G;
 use crate::stack::{Pool, Stack};
+use crate::wait::Node;
 use core::mem::replace;
 use core::ptr::null_mut;
 
 /// Stacks a sleeping worker keeps.
 const KEPT_STACKS: usize = 16;
+
+/// Arrays of nodes that a worker keeps.
+pub const MOST_POOLED: usize = 64;
 
 /// See the module's text.
 pub struct Pools {
@@ -24,11 +28,20 @@ pub struct Pools {
     spare: *mut G,
     next_id: u64,
     last_id: u64,
+    nodes: Vec<Vec<Node>>,
 }
 
 impl Pools {
     pub(super) fn new() -> Pools {
-        Pools { stacks: Pool::new(), free: null_mut(), free_len: 0, spare: null_mut(), next_id: 0, last_id: 0 }
+        Pools {
+            stacks: Pool::new(),
+            free: null_mut(),
+            free_len: 0,
+            spare: null_mut(),
+            next_id: 0,
+            last_id: 0,
+            nodes: Vec::new(),
+        }
     }
 }
 
@@ -71,6 +84,23 @@ impl Pools {
 }
 
 impl Worker {
+    /// Nodes for a wait at several places.
+    #[inline(always)]
+    pub fn take_nodes(&self) -> Option<Vec<Node>> {
+        // SAFETY: K1; no reference into the pools is alive here.
+        unsafe { (*self.pools.get()).nodes.pop() }
+    }
+
+    /// Takes nodes back, which are in no queue.
+    #[inline(always)]
+    pub fn give_nodes(&self, v: Vec<Node>) {
+        // SAFETY: as above.
+        let nodes = unsafe { &mut (*self.pools.get()).nodes };
+        if nodes.len() < MOST_POOLED {
+            nodes.push(v);
+        }
+    }
+
     /// A header to start a goroutine with.
     #[inline(always)]
     pub fn take_g(&self) -> Result<*mut G, Errno> {

@@ -1,0 +1,169 @@
+//! The verb [`ready`], in all its forms.
+//!
+//! *Where it sits*: layer 3, a part of `sched`, whose README says how it meets `park`.
+
+use super::worker::{self, Worker};
+use super::{idle, inject, wake_for};
+use crate::cell::Ordering;
+use crate::goroutine::{State, G};
+use crate::wait::{Kind, ThreadWaiter, Waiter};
+use core::ptr::null_mut;
+
+/// Makes the party behind a claimed waiter go on.
+///
+/// # Safety
+/// The caller has claimed `wt` (W1) and completed its operation.
+#[inline(always)]
+pub unsafe fn ready(wt: *const Waiter) {
+    // SAFETY: a claimed waiter stays valid until it is readied.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => ready_goroutine(G::of_waiter(wt)),
+            Kind::Thread => ThreadWaiter::tell(ThreadWaiter::of(wt)),
+        }
+    }
+}
+
+/// The same from a receiver that finds more to receive. An OS thread that has just begun to wait for room is not woken for
+/// each slot that becomes free, but when the worker turns to another goroutine or has nothing to run. It does not depend on
+/// that: its own first sleep is short (`waiting`), and a deeper sleeper is woken at once.
+///
+/// # Safety
+/// As for [`ready`].
+#[inline(always)]
+pub unsafe fn ready_soon(wt: *const Waiter) {
+    // SAFETY: by the caller.
+    unsafe {
+        match (*wt).kind() {
+            Kind::Goroutine => ready_goroutine(G::of_waiter(wt)),
+            Kind::Thread => tell_soon(ThreadWaiter::of(wt)),
+        }
+    }
+}
+
+#[cold]
+unsafe fn tell_soon(t: *const ThreadWaiter) {
+    // SAFETY: by the caller of `ready_soon`.
+    unsafe {
+        match worker::current() {
+            Some(w) => w.owe(ThreadWaiter::tell_later(t)),
+            None => ThreadWaiter::tell(t),
+        }
+    }
+}
+
+/// Queues a parked goroutine.
+///
+/// # Safety
+/// The caller has claimed it (V1).
+#[inline]
+pub unsafe fn ready_goroutine(g: *mut G) {
+    // SAFETY: by the caller.
+    unsafe { ready_goroutine_of(worker::current(), g) }
+}
+
+/// The same for who has asked for the worker and not been switched since, and without a frame of its own.
+///
+/// # Safety
+/// As for `ready_goroutine`.
+#[inline(always)]
+pub unsafe fn ready_goroutine_of(cur: Option<&Worker>, g: *mut G) {
+    // SAFETY: claimed, hence owned by us until it is in a queue (G1).
+    unsafe {
+        (*g).set_state(State::Runnable);
+        if (*g).is_bound() {
+            let home = (*g).home.load(Ordering::Relaxed).cast::<Worker>(); // G3; ordered by the claim
+            match cur {
+                Some(w) if core::ptr::eq(w, home) => w.push_next(g),
+                Some(_) => send_home(g, &*home),
+                None => {
+                    crate::runtime::foreign_thread();
+                    send_home(g, &*home);
+                }
+            }
+        } else if let Some(w) = cur {
+            w.push_next(g);
+            wake_for(w);
+        } else {
+            crate::runtime::foreign_thread();
+            inject(g);
+        }
+    }
+}
+
+/// The usual case of `ready_goroutine_of`, without a call. True: [`wake_for_slow`] is to be called; `None`: it is another case.
+///
+/// # Safety
+/// As for `ready_goroutine`.
+#[inline(always)]
+pub unsafe fn ready_here(w: &Worker, g: *mut G) -> Option<bool> {
+    // SAFETY: claimed, hence owned by us until it is in a queue (G1).
+    unsafe {
+        (*g).set_state(State::Runnable);
+        if (*g).is_bound() {
+            let here = core::ptr::eq(w, (*g).home.load(Ordering::Relaxed).cast()); // G3; ordered by the claim
+            if here {
+                w.push_next_bound(g);
+            }
+            return here.then_some(false);
+        }
+        w.push_next_now(g).then(|| idle::GATE.pushed_here())
+    }
+}
+
+/// Queues a batch of goroutines whose timers have fired, with one wake-up: see [`Worker::push_woken`].
+///
+/// # Safety
+/// As for `ready_goroutine`, for each of them; they are linked by `link`.
+pub unsafe fn ready_chain(mut head: *mut G) {
+    // SAFETY: claimed by the caller, each.
+    unsafe {
+        let mut woke = false;
+        while !head.is_null() {
+            let g = head;
+            head = *(*g).link.get();
+            *(*g).link.get() = null_mut();
+            match worker::current() {
+                Some(w) if !(*g).is_bound() => {
+                    (*g).set_state(State::Runnable);
+                    w.push_woken(g);
+                    woke = true;
+                }
+                Some(w) if core::ptr::eq(w, (*g).home.load(Ordering::Relaxed).cast()) => {
+                    (*g).set_state(State::Runnable);
+                    w.push_woken(g);
+                }
+                _ => ready_goroutine(g),
+            }
+        }
+        if let (true, Some(w)) = (woke, worker::current()) {
+            wake_for(w);
+        }
+    }
+}
+
+/// Queues a parked goroutine on behalf of a worker that is about to sleep or asleep: not in its own queue, which it would
+/// not look at any more.
+///
+/// # Safety
+/// As for `ready_goroutine`.
+pub unsafe fn ready_from_sleep(g: *mut G) {
+    // SAFETY: claimed by the caller.
+    unsafe {
+        (*g).set_state(State::Runnable);
+        if (*g).is_bound() {
+            send_home(g, &*(*g).home.load(Ordering::Relaxed).cast::<Worker>()); // G3; ordered by the claim
+        } else {
+            inject(g);
+        }
+    }
+}
+
+#[cold]
+unsafe fn send_home(g: *mut G, home: &'static Worker) {
+    // SAFETY: g is ours until it is in the inbox.
+    unsafe { home.inbox.push(g) };
+    if idle::GATE.pushed_home(&home.seat) {
+        idle::wake_worker(home);
+    }
+}
