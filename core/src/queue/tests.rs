@@ -185,6 +185,10 @@ mod model {
         (!p.is_null()).then(|| consume(p))
     }
 
+    fn taken(p: *mut Node) -> Option<usize> {
+        (!p.is_null()).then(|| consume(p))
+    }
+
     fn push(q: &LocalQueue<Node>, id: usize) {
         // SAFETY: called by the owner alone.
         unsafe { q.owner(|i| i.push_back(node(id))) };
@@ -264,6 +268,27 @@ mod model {
                 // SAFETY: this thread is the owner.
                 assert_eq!(consume(unsafe { q.owner(Inner::take_next) }), 0);
             }
+        });
+    }
+
+    /// What the owner puts into the slot it finds there, unless the thief has got it: the hint never says too early that nothing is there.
+    #[test]
+    fn loom_queue_slot_and_hint() {
+        check(3, || {
+            let q = Arc::new(LocalQueue::new());
+            let theirs = q.clone();
+            let thief = thread::spawn(move || theirs.try_steal(|i| taken(i.take_next())).flatten());
+            // SAFETY: this thread is the owner.
+            let mine = unsafe {
+                if q.owner_now(|i| i.put_next(node(0))).is_none() {
+                    q.owner(|i| i.put_next(node(0)));
+                }
+                match q.may_have_next() {
+                    true => q.owner(Inner::take_next),
+                    false => std::ptr::null_mut(),
+                }
+            };
+            complete(taken(mine).into_iter().chain(thief.join().unwrap()).collect(), 1);
         });
     }
 }

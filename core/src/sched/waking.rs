@@ -91,7 +91,7 @@ pub unsafe fn ready_goroutine_of(cur: Option<&Worker>, g: *mut G) {
     }
 }
 
-/// The usual case of `ready_goroutine_of`, without a call. True: [`wake_for_slow`] is to be called; `None`: it is another case.
+/// The usual case of `ready_goroutine_of`, without a call. True: [`wake_for_slow`](super::wake_for_slow) is to be called; `None`: it is another case.
 ///
 /// # Safety
 /// As for `ready_goroutine`.

@@ -1,6 +1,6 @@
 //! The channel lock: exclusion, owners that come and go, wake-ups; on threads and in a model.
 
-use super::{BiasedLock, Ordering, BY_LOCK, GRANTS, NOBODY};
+use super::{BiasedLock, Ordering, Owned, BY_LOCK, GRANTS, NOBODY};
 use crate::cell::UnsafeCell;
 
 struct Counter(BiasedLock, UnsafeCell<u64>);
@@ -24,6 +24,26 @@ impl Counter {
         // SAFETY: locked above.
         unsafe { self.0.unlock() };
         held
+    }
+
+    /// The same, by the short way if that is open.
+    fn add_shortly(&self, me: usize) {
+        let grant = match self.0.lock_owned(me) {
+            Owned::Held(grant) => grant,
+            Owned::Lost(grant) => {
+                self.0.leave(grant).wake();
+                self.add(me);
+                return;
+            }
+            Owned::Not => {
+                self.add(me);
+                return;
+            }
+        };
+        // SAFETY: under the lock; the model checks it.
+        self.1.with_mut(|n| unsafe { *n += 1 });
+        // SAFETY: locked above.
+        unsafe { self.0.give_back(grant) }.wake();
     }
 
     /// The number, when all threads are done.
@@ -64,6 +84,18 @@ mod threads {
         assert_eq!(c.add(word(2)), BY_LOCK);
         assert!(!c.has_owner());
         assert_eq!(c.add(word(1)), BY_LOCK);
+    }
+
+    #[test]
+    fn the_short_way_counts_as_well() {
+        crate::sys::init();
+        let c = Arc::new(Counter::new());
+        assert_eq!(bias(&c, word(1), 0), light_fences_known());
+        let theirs = c.clone();
+        let other = std::thread::spawn(move || (0..1000).for_each(|_| theirs.add_shortly(word(2))));
+        (0..1000).for_each(|_| c.add_shortly(word(1)));
+        other.join().unwrap();
+        assert_eq!(c.sum(), u64::from(TURNS) + 2 + 2000);
     }
 
     #[test]
@@ -189,8 +221,8 @@ mod model {
         });
     }
 
-    /// The main thread owns the lock, again and again; the others take it away.
-    fn owned(others: usize, rounds: u64) {
+    /// The main thread owns the lock, again and again; the others take it away. It adds by `add`.
+    fn owned(others: usize, rounds: u64, add: impl Fn(&Counter, usize) + Send + Sync + Copy + 'static) {
         crate::cell::check(3, move || {
             let c = Arc::new(Counter::new());
             c.add(word(1));
@@ -198,7 +230,7 @@ mod model {
             assert!(c.has_owner());
             let body = |c: Arc<Counter>, i: usize| move || drop(c.add(word(i)));
             let handles: Vec<_> = (2..2 + others).map(|i| thread::spawn(body(c.clone(), i))).collect();
-            (0..rounds).for_each(|_| drop(c.add(word(1))));
+            (0..rounds).for_each(|_| add(&c, word(1)));
             handles.into_iter().for_each(|t| t.join().unwrap());
             assert_eq!(c.sum(), 2 + others as u64 + rounds);
         });
@@ -216,11 +248,21 @@ mod model {
 
     #[test]
     fn loom_biased_lock_owner_and_one() {
-        owned(1, 3);
+        owned(1, 3, |c, me| drop(c.add(me)));
     }
 
     #[test]
     fn loom_biased_lock_owner_and_two() {
-        owned(2, 1);
+        owned(2, 1, |c, me| drop(c.add(me)));
+    }
+
+    #[test]
+    fn loom_biased_lock_short_way_and_one() {
+        owned(1, 3, Counter::add_shortly);
+    }
+
+    #[test]
+    fn loom_biased_lock_short_way_and_two() {
+        owned(2, 1, Counter::add_shortly);
     }
 }
