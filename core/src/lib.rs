@@ -97,6 +97,8 @@ pub mod sync;
 mod timer;
 #[cfg(not(loom))]
 mod timers;
+#[cfg(not(loom))]
+mod unwind;
 #[cfg_attr(loom, allow(dead_code))]
 mod wait;
 

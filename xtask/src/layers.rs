@@ -19,7 +19,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     (ENGINE, &["sched", "timers", "clock", "panic", "defer", "start", "runtime"]),
     (
         "4 what programs use",
-        &["chan", "select", "rawtime", "channel", "timer", "context", "go", "sync", "scope", "group", "fd", "net"],
+        &[
+            "chan", "select", "rawtime", "channel", "timer", "context", "go", "sync", "scope", "group", "unwind", "fd",
+            "net",
+        ],
     ),
     ("5 looking in", &["stats", "dump", "trace", "sim", "raw"]),
 ];

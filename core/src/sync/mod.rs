@@ -69,7 +69,6 @@ mod pool;
 #[cfg(not(loom))]
 pub mod singleflight;
 #[cfg(not(loom))]
-mod unwind;
 pub mod waitgroup;
 
 pub use cond::{Condvar, RawCond};

@@ -1,14 +1,14 @@
-//! These objects in `catch_unwind`: like those of `std`, all of them may be used there without `AssertUnwindSafe`.
+//! The objects in `catch_unwind`: like those of `std`, all of them may be used there without `AssertUnwindSafe`.
 //!
 //! A panic poisons none of them and leaves each in a state that others can go on with. What a mutex guards may have been left
 //! half changed: guard such a change as for `parking_lot`'s.
 //!
-//! *Where it sits*: layer 4, beside the types.
+//! *Where it sits*: layer 4, above the types.
 
-use super::{singleflight, Barrier, Condvar, Map, Mutex, Once, Pool, RwLock, Semaphore, WaitGroup};
 use crate::context::{Cancel, Context};
 use crate::group::Group;
-use crate::time::{AfterFunc, Ticker, Timer};
+use crate::sync::{singleflight, Barrier, Condvar, Map, Mutex, Once, Pool, RwLock, Semaphore, WaitGroup};
+use crate::timer::{AfterFunc, Ticker, Timer};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 macro_rules! unwind_safe {
