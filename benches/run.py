@@ -9,6 +9,7 @@ at once: an interrupted run goes on with --resume, and --report writes the docum
 import argparse
 import json
 import os
+import re
 import sys
 import time
 
@@ -35,8 +36,9 @@ def arguments():
 
 
 def chosen(table, wanted):
+    """The rows whose names begin so; w1 is the beginning of w1a, but not of w13."""
     wanted = [w for w in wanted.split(",") if w]
-    return [r for r in table if not wanted or any(r.key == w or r.key.startswith(w + "-") for w in wanted)]
+    return [r for r in table if not wanted or any(re.match(re.escape(w) + r"(?!\d)", r.key) for w in wanted)]
 
 
 def stored(a):
@@ -102,8 +104,8 @@ def main():
     left = [r for r in table if r.key not in results["rows"]]
     for done, row in enumerate(left, 1):
         results["rows"][row.key] = measure.row(row, peers, plan)
-        print(report.progress(row, results["rows"][row.key], time.time() - started, done, len(left)), file=sys.stderr, flush=True)
         save(stored(a), results)
+        print(report.progress(row, results["rows"][row.key], time.time() - started, done, len(left)), file=sys.stderr, flush=True)
     if a.write or not (a.quick or a.rows or a.peers):
         documents(results)
     else:

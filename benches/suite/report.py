@@ -103,6 +103,16 @@ def python_table(results, table):
     return out
 
 
+def python_part(results, table):
+    if not any(True for _ in lines(results, table, python=True)):
+        return []
+    return [
+        "### Python", "",
+        "In brackets the ratio to Zokor in the same round. W3 of greenlet is its bare switch to and fro.", "",
+        *python_table(results, table), "",
+    ]  # fmt: skip
+
+
 def aims(results, table):
     """How many aims are met, and which are not."""
     good, missed = 0, []
@@ -243,7 +253,7 @@ def head(results):
         out += ["From the short form, `make bench-quick`: smaller sizes, runs of a tenth of a second. `make bench` replaces it.", ""]
     out += [f"Left out: {k} ({v})." for k, v in results["missing"].items()] + [""] * bool(results["missing"])
     out += [
-        f"Medians over {plan['rounds']} interleaved rounds ({plan['others']} for programs other than ours and Go, 2 in W7, 1 where a run takes more than "
+        f"Medians over interleaved rounds ({plan['rounds']}; {plan['others']} for programs other than ours and Go, 2 in W7, 1 where a run takes more than "
         f"{plan['patience']:.0f} s; 3 for stacks of 256 KiB and for the plots) with half the range between the fastest and the slowest round; in bold the ratio to Go in the same round. "
         "P is the number of workers (`GOMAXPROCS`). ✓ marks an aim that is met; an aim without unit is a ratio to Go.",
         "",
@@ -257,9 +267,7 @@ def tables(results):
         *head(results), *native_table(results, table), "",
         "![Every row as a ratio to Go](performance/ratios.svg)", "",
         *aims(results, table),
-        "### Python", "",
-        "In brackets the ratio to Zokor in the same round. W3 of greenlet is its bare switch to and fro.", "",
-        *python_table(results, table), "",
+        *python_part(results, table),
         "### Where another program is faster", "", *faster(results, table),
         *scaling(results),
         "### Every program", "", "Best first, in brackets the ratio to Go (Python: to Zokor).", "", *everything(results, table),
