@@ -208,7 +208,7 @@ unsafe fn uncaught(text: String) -> ! {
     unsafe {
         crate::panic::report(&*g, &text);
         drop(text); // nothing of this frame is cleaned up any more
-        crate::runtime::main_panicked(g);
+        crate::sched::runs::main_panicked(g);
         crate::start::end_c(g)
     }
 }

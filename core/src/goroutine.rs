@@ -158,6 +158,8 @@ pub struct G {
     reason: AtomicU8,
     /// Host class: 0 native, else an interpreter's goroutine.
     pub class: ClassCell,
+    /// The `run` it belongs to, as whoever started it; 0: none. See `sched::runs`.
+    pub run: Cell<u16>,
     /// Start of the present state, coarse monotonic nanoseconds.
     pub since: AtomicI64,
     // -- line 1: waiting

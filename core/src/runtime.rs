@@ -14,7 +14,7 @@ use crate::goroutine::{arena, G, NO_UNWIND, PINNED};
 use crate::panic::{self, PanicHook, PanicPolicy, Payload};
 use crate::rank::Rank;
 use crate::sched::worker::{self, Worker};
-use crate::sched::{self, blocking, deadlock, idle, monitor, table};
+use crate::sched::{self, blocking, deadlock, idle, monitor, runs, table};
 use crate::start::{self, StartError};
 use crate::{clock, cxx, dump, sanitize, stack, sys, timers};
 use std::cell::Cell;
@@ -350,15 +350,6 @@ pub(crate) fn run_main<R>(class: u8, flags: u8, f: impl FnOnce() -> R) -> Result
     result
 }
 
-/// The panic of the running goroutine `g` has been reported, and nothing unwinds. If it is the main goroutine of a `run`, that is
-/// over, as with a panic that unwinds.
-pub(crate) fn main_panicked(g: *mut G) {
-    if let Some(w) = worker::current().filter(|w| w.main_goroutine.get() == g) {
-        w.main_done.set_done();
-        w.attention.stop();
-    }
-}
-
 fn my_worker() -> Option<&'static Worker> {
     MINE.with(|m| {
         if m.0.get().is_none() {
@@ -378,6 +369,7 @@ fn run_on<R>(
     w.main_done.reset();
     w.bind();
     idle::join_set(w);
+    runs::begin(w);
     let mut slot: Option<Result<R, Payload>> = None;
     let out = SendPtr(&raw mut slot);
     let main = move || {
@@ -408,6 +400,7 @@ fn run_on<R>(
             deadlock::give_up(main);
         }
     }
+    runs::end(w);
     idle::leave_set(w);
     w.unbind();
     drop(alt);
@@ -415,7 +408,7 @@ fn run_on<R>(
     sanitize::acquire((&raw const slot).cast());
     match slot {
         Some(r) => Ok(r),
-        None if w.main_done.is_done() => Ok(Err(Box::new("main panicked"))), // reported, in `main_panicked`
+        None if w.main_done.is_done() => Ok(Err(Box::new("main panicked"))), // reported, in `runs::main_panicked`
         None if is_stopping() => Err(RuntimeError::Shutdown),
         None => Err(RuntimeError::Deadlock),
     }
@@ -434,6 +427,7 @@ fn start_main<F: FnOnce()>(w: &'static Worker, class: u8, flags: u8, f: F) -> Re
             (*g).id.store(1, Ordering::Relaxed);
         }
         start::prepare_detached(g, f);
+        (*g).run.set(w.run.load(Ordering::Relaxed) as u16); // it has 16 bits
         w.main_goroutine.set(g);
         w.make_bound(g);
         worker::bump(&w.stats.created);
@@ -444,7 +438,8 @@ fn start_main<F: FnOnce()>(w: &'static Worker, class: u8, flags: u8, f: F) -> Re
 }
 
 /// Runs `f` as the main goroutine and returns its result. The calling thread works for the runtime meanwhile; other
-/// goroutines go on when `f` has returned, except that those pinned to this thread pause until it calls `run` again.
+/// goroutines go on when `f` has returned, except that those pinned to this thread pause until it calls `run` again: of pinned goroutines
+/// only such as were started by `f`, by those that it started, and so on. Several threads may be in `run` at once.
 ///
 /// ```
 /// let sum = zokor::run(|| {

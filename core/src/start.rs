@@ -111,8 +111,10 @@ fn plain_g(w: Option<&Worker>, flags: u8, site: Option<&'static Location<'static
         (*g).local.set(null_mut());
         (*g).site.set(site);
         (*g).since.store(sched::monitor::coarse_now(), Ordering::Relaxed);
-        let parent = if creator.is_null() { 0 } else { (*creator).id.load(Ordering::Relaxed) };
+        let (parent, run) =
+            if creator.is_null() { (0, 0) } else { ((*creator).id.load(Ordering::Relaxed), (*creator).run.get()) };
         (*g).parent.store(parent, Ordering::Relaxed);
+        (*g).run.set(run);
         (*g).inherit_labels(creator);
     }
     Ok(g)

@@ -172,6 +172,7 @@ unsafe fn init(g: *mut G) {
             state: AtomicU8::new(0),
             reason: AtomicU8::new(0),
             class: ClassCell::native(),
+            run: Cell::new(0),
             since: AtomicI64::new(0),
             waiter: Waiter::goroutine(),
             node: UnsafeCell::new(Node::new()),

@@ -63,21 +63,26 @@ unsafe fn release(w: &Worker, g: *mut G, migrates: bool) {
             w.homed.set(w.homed.get() - 1);
         }
         (*g).clear_flags(EXCLUSIVE);
-        idle::GATE.set_exclusive(&w.seat, w.spoilt.get());
+        idle::GATE.set_exclusive(&w.seat, stays_exclusive(w));
     }
+}
+
+/// Whether the worker is exclusive without such a goroutine.
+pub(super) fn stays_exclusive(w: &Worker) -> bool {
+    w.spoilt.get() || w.apart.get()
 }
 
 /// An exclusive goroutine ends without having let go. G-17: what it did to the thread is not for others. Main alone may do to the
 /// thread of its `run` what it likes: that is the caller's own.
 pub fn ended(w: &Worker) {
     w.spoilt.set(w.spoilt.get() || w.main_goroutine.get() != w.current.get());
-    idle::GATE.set_exclusive(&w.seat, w.spoilt.get());
+    idle::GATE.set_exclusive(&w.seat, stays_exclusive(w));
 }
 
 /// The worker `w` gets another thread, or none.
 pub fn clear(w: &Worker) {
     if w.spoilt.replace(false) {
-        idle::GATE.set_exclusive(&w.seat, false);
+        idle::GATE.set_exclusive(&w.seat, stays_exclusive(w));
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::idle::{self, Slept};
 use super::worker::{bump, Worker};
-use super::{host, table, timers, INJECTOR};
+use super::{host, runs, table, timers, INJECTOR};
 use crate::arch;
 use crate::cell::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use crate::goroutine::{G, GIVEN_UP};
@@ -147,13 +147,17 @@ impl Worker {
                 return; // it stays as it is for ever
             }
             (*g).on_cpu.wait_until_saved();
+            if !self.make_runnable(g) {
+                runs::keep_apart(self, g);
+                return;
+            }
             if (*g).class.get() != self.held_class.get() {
                 self.release_host();
                 self.held_class.set((*g).class.get());
                 self.hosts.store((*g).class.get() != 0, Ordering::Relaxed);
             }
             self.prev.set(null_mut());
-            self.make_ready_to_run(g);
+            self.set_running(g);
             let globals = crate::cxx::save();
             crate::sanitize::before_switch(null_mut(), g);
             arch::switch(self.thread_ctx.get(), (*g).ctx.get());

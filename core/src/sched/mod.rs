@@ -21,6 +21,7 @@ pub mod idle;
 pub mod monitor;
 mod next;
 mod pools;
+pub mod runs;
 pub mod table;
 mod waiting;
 mod waking;
@@ -300,7 +301,7 @@ unsafe fn switch_away<const BEHIND: bool>(w: &Worker, g: *mut G) {
         w.prev.set(g);
         let globals = crate::cxx::save();
         if can_switch_to(w, n) {
-            w.make_ready_to_run(n);
+            w.set_running(n);
             crate::sanitize::before_switch(g, n);
             arch::switch((*g).ctx.get(), (*n).ctx.get());
         } else {
@@ -332,13 +333,13 @@ unsafe fn arrived() {
     }
 }
 
-/// Whether `n` can be continued directly: it is there, completely saved, and of the class this thread is
-/// set up for. Waiting for `on_cpu` here could close a circle of two workers that wait for each
+/// Whether `n` can be continued directly: it is there, completely saved, of the class this thread is
+/// set up for, and if it has not begun it may begin here, which is prepared then. Waiting for `on_cpu` here could close a circle of two workers that wait for each
 /// other; the loop waits on its own stack, after our own on_cpu is cleared.
 #[inline(always)]
 unsafe fn can_switch_to(w: &Worker, n: *mut G) -> bool {
     // SAFETY: n was taken out of a queue by us (G1).
-    unsafe { !n.is_null() && (*n).on_cpu.is_saved() && (*n).class.get() == w.held_class.get() }
+    unsafe { !n.is_null() && (*n).on_cpu.is_saved() && (*n).class.get() == w.held_class.get() && w.make_runnable(n) }
 }
 
 // ---- the life of a goroutine --------------------------------------------------------------------
@@ -393,7 +394,7 @@ pub unsafe fn end(g: *mut G) -> ! {
         w.pay();
         let n = w.pick_another();
         if can_switch_to(w, n) {
-            w.make_ready_to_run(n);
+            w.set_running(n);
             crate::sanitize::before_switch(g, n);
             arch::jump((*n).ctx.get());
         }

@@ -21,6 +21,7 @@
 use super::gate::Seat;
 use super::idle::Attention;
 use super::pools::Pools;
+use super::runs;
 use crate::arch::{self, Context};
 use crate::cell::{AtomicBool, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use crate::errno::Errno;
@@ -75,6 +76,8 @@ pub struct Worker {
     pub homed: Cell<usize>,
     /// The thread is fit for those who are pinned to it alone: see `exclusive`.
     pub spoilt: Cell<bool>,
+    /// It keeps to its own `run`: see `runs`.
+    pub apart: Cell<bool>,
     /// The goroutine `run` waits for, on a runner; null before and after.
     pub main_goroutine: Cell<*mut G>,
     /// Declared blocking sections nest.
@@ -94,7 +97,9 @@ pub struct Worker {
     pub slice: AtomicU32,
     /// Whether it may run, or sleeps: see `gate`.
     pub seat: Seat,
-    /// How the `run` this worker serves stands.
+    /// Number of the `run` this worker serves; 0: none.
+    pub run: AtomicU32,
+    /// How it stands.
     pub main_done: MainState,
     /// Its thread serves it now: what is in its inbox will run.
     pub served: AtomicBool,
@@ -199,9 +204,11 @@ impl Worker {
             searching: Cell::new(false),
             homed: Cell::new(0),
             spoilt: Cell::new(false),
+            apart: Cell::new(false),
             main_goroutine: Cell::new(null_mut()),
             block_depth: Cell::new(0),
             owed: Cell::new(core::ptr::null()),
+            run: AtomicU32::new(0),
             main_done: MainState::new(),
             queue: LocalQueue::new(),
             inbox: Inbox::new(),
@@ -235,14 +242,26 @@ impl Worker {
 
     // ---- running a goroutine ----------------------------------------------------------------
 
-    /// Prepares `g` to be switched to: a stack and a first frame if it has not run before.
+    /// Gives `g` a stack and a first frame if it has not run before. False, and nothing happens: it must begin elsewhere.
     #[inline(always)]
-    pub unsafe fn make_ready_to_run(&self, g: *mut G) {
+    pub unsafe fn make_runnable(&self, g: *mut G) -> bool {
         // SAFETY: the caller took g out of a queue, so it owns it (G1); K1 for the pool.
         unsafe {
             if !(*g).has(STARTED) {
+                if !runs::may_begin(self, &*g) {
+                    return false;
+                }
                 self.first_run(g);
             }
+        }
+        true
+    }
+
+    /// Notes that `g`, which was made runnable, runs here from now on.
+    #[inline(always)]
+    pub unsafe fn set_running(&self, g: *mut G) {
+        // SAFETY: as above.
+        unsafe {
             (*g).on_cpu.take();
             (*g).set_state(State::Running);
         }

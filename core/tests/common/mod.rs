@@ -46,6 +46,16 @@ pub fn check(body: impl Fn()) {
 
 /// As [`check`] for rules that are only visible on certain worker counts.
 pub fn check_on(counts: &[u32], body: impl Fn()) {
+    check_outside_on(counts, || zokor::run(&body));
+}
+
+/// As [`check`], but the body is called on the test's own thread, outside of `run`.
+pub fn check_outside(body: impl Fn()) {
+    check_outside_on(&worker_counts(), body);
+}
+
+/// As [`check_outside`] on these worker counts.
+pub fn check_outside_on(counts: &[u32], body: impl Fn()) {
     let _alone = alone();
     // A test that failed may have left some behind.
     let before = all_ids();
@@ -54,7 +64,7 @@ pub fn check_on(counts: &[u32], body: impl Fn()) {
         for _ in 0..repeats() {
             let _watch = Watchdog::start(LIMIT);
             zokor::workers(n).expect("a worker count in range");
-            zokor::run(&body);
+            body();
             nothing_left_but(&before);
             nothing_held_but(held);
         }
