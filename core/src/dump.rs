@@ -8,7 +8,14 @@ use crate::errno::Errno;
 use crate::goroutine::{arena, State, G};
 use crate::sched::{self, timers, worker};
 use crate::{runtime, sys};
+use frames::{Taker, Trace};
+use names::Names;
 use std::fmt::Write;
+use std::sync::{Arc, OnceLock};
+
+mod frames;
+mod names;
+mod unwind;
 
 /// One goroutine, as it looked for a moment.
 #[derive(Clone, Debug)]
@@ -95,24 +102,99 @@ pub fn dump(fd: i32) -> std::io::Result<()> {
     sys::write_fd(fd, if text.is_empty() { b"no goroutines\n" } else { text.as_bytes() })
 }
 
-/// The list of all goroutines, main first.
+/// Goroutines whose frames are shown, the first by number; of all others there is the header only.
+const TRACED: usize = 1000;
+/// Frames that are taken in all; when there are so many the rest of the goroutines are left without.
+const FRAMES: usize = 1 << 18;
+
+/// The goroutine that asks, and its frames.
+type Caller = Option<(u64, Vec<usize>)>;
+
+/// The list of all goroutines, main first, with their frames.
+///
+/// A thread of its own writes it: finding names takes more stack than a goroutine may have. If there is no such thread to be had, the
+/// list comes without frames.
 pub fn list() -> String {
-    let Some(_look) = runtime::look() else { return String::new() };
+    if runtime::look().is_none() {
+        return String::new();
+    }
+    // SAFETY: the running goroutine's header is valid.
+    let me = unsafe { sched::running().as_ref() }.map(|g| g.id.load(Ordering::Relaxed));
+    let caller: Caller = me.map(|id| (id, frames::of_caller()));
+    let text = Arc::new(OnceLock::new());
+    let written = text.clone();
+    let body = Box::new(move || drop(written.set(write_list(Some(caller)))));
+    let joined = sys::spawn_thread("zokor-dump", 0, body).map(|t| t.join());
+    match (joined, text.get()) {
+        (Ok(Ok(())), Some(text)) => text.clone(),
+        _ => write_list(None),
+    }
+}
+
+/// A goroutine to be shown.
+struct Shown {
+    info: GoInfo,
+    header: *const G,
+    trace: Option<Trace>,
+}
+
+/// Writes the list; with frames if there is somebody who asks for them, which may be nobody's goroutine.
+fn write_list(caller: Option<Caller>) -> String {
+    let Some(look) = runtime::look() else { return String::new() };
     let mut all = Vec::new();
     arena::for_each(|g| {
-        all.extend(info(g, false));
+        all.extend(info(g, false).map(|info| Shown { info, header: g, trace: None }));
         true
     });
-    all.sort_by_key(|i| i.id);
+    all.sort_by_key(|s| s.info.id);
+    let without = caller.map_or(0, |c| take_frames(&mut all, &c));
+    // Names are looked up when nobody has to wait for us any more: that may take long.
+    drop(look);
     let now = timers::now();
+    let mut names = Names::default();
     let mut s = String::new();
     for i in &all {
-        entry(&mut s, i, now);
+        header(&mut s, &i.info, now);
+        if let Some(trace) = &i.trace {
+            names.write(&mut s, trace);
+        }
+        origin(&mut s, &i.info);
+    }
+    if without > 0 {
+        let _ = writeln!(s, "...frames of {without} more goroutines left out...\n");
     }
     s
 }
 
+/// Takes the frames of the first goroutines, and of the one that asks; says how many are left without.
+fn take_frames(all: &mut [Shown], caller: &Caller) -> usize {
+    let mut taker = Taker::default();
+    let (mut taken, mut without) = (0, 0);
+    for (i, shown) in all.iter_mut().enumerate() {
+        // SAFETY: headers stay mapped while the caller looks (W1).
+        let (g, id) = (unsafe { &*shown.header }, shown.info.id);
+        let trace = match caller {
+            Some((me, addresses)) if *me == id => frames::caller(addresses),
+            _ if i >= TRACED || taken >= FRAMES => {
+                without += 1;
+                continue;
+            }
+            _ => taker.parked(g, id),
+        };
+        if let Trace::Walked(f) = &trace {
+            taken += f.frames.len();
+        }
+        shown.trace = Some(trace);
+    }
+    without
+}
+
 fn entry(s: &mut String, i: &GoInfo, now: i64) {
+    header(s, i, now);
+    origin(s, i);
+}
+
+fn header(s: &mut String, i: &GoInfo, now: i64) {
     let what = if i.wait_on.is_empty() { i.state } else { i.wait_on };
     let _ = write!(s, "goroutine {} [{what}", i.id);
     let minutes = now.saturating_sub(i.since) / 60_000_000_000;
@@ -129,6 +211,10 @@ fn entry(s: &mut String, i: &GoInfo, now: i64) {
     if !i.wait_on.is_empty() {
         let _ = writeln!(s, "\tfor {:.3} s", now.saturating_sub(i.since) as f64 / 1e9);
     }
+}
+
+/// Where a goroutine comes from, which ends its entry.
+fn origin(s: &mut String, i: &GoInfo) {
     match (&i.site, i.parent) {
         (Some(at), 0) => writeln!(s, "\tcreated at {at}"),
         (Some(at), p) => writeln!(s, "\tcreated at {at} in goroutine {p}"),

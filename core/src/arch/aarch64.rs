@@ -10,6 +10,9 @@ use core::arch::asm;
 /// at, from which a debugger can unwind.
 pub const PLAIN: bool = true;
 
+/// What the first three words are called in unwind tables: sp, x29, x19.
+pub const REGISTERS: [u16; 3] = [31, 29, 19];
+
 /// Where a suspended context stands: four words.
 ///
 /// The debugger script reads these by offset; their order is part of the contract.
@@ -67,6 +70,16 @@ impl Context {
         self.bx = arg as usize;
         self.ip = zokor_context_entry as *const () as usize;
     }
+}
+
+/// Where the first frame's code begins, for whoever walks a stack and wants to know that it ends there.
+pub fn first_code() -> usize {
+    zokor_context_entry as *const () as usize
+}
+
+/// The address in a word that a call has saved: the upper bits may hold its signature (pointer authentication).
+pub fn code_address(saved: usize) -> usize {
+    saved & ((1 << 48) - 1)
 }
 
 /// Saves the running context in `from` and continues `to`. Returns when somebody continues `from`.

@@ -18,6 +18,9 @@ use core::{mem, ptr};
 /// at, from which a debugger can unwind.
 pub const PLAIN: bool = false;
 
+/// Of no use, see `PLAIN`.
+pub const REGISTERS: [u16; 3] = [0; 3];
+
 /// Where a suspended context stands: four words.
 #[repr(C)]
 #[derive(Debug)]
@@ -76,6 +79,16 @@ fn arrive(t: Transfer) {
             (*resumer).fiber = Some(t.context);
         }
     }
+}
+
+/// Boost keeps its first frame to itself.
+pub fn first_code() -> usize {
+    0
+}
+
+/// The address in a word that a call has saved.
+pub fn code_address(saved: usize) -> usize {
+    saved
 }
 
 /// Continues `to` and says on whose behalf.

@@ -112,5 +112,5 @@ mod tests;
 /// aborts the process.
 pub type Entry = extern "C-unwind" fn(*mut u8) -> !;
 
-pub use imp::{jump, prefetch, switch, Context, PLAIN};
+pub use imp::{code_address, first_code, jump, prefetch, switch, Context, PLAIN, REGISTERS};
 pub use tls::{tls_get, tls_set};

@@ -10,6 +10,9 @@ use core::arch::asm;
 /// at, from which a debugger can unwind.
 pub const PLAIN: bool = true;
 
+/// What the first three words are called in unwind tables: rsp, rbp, rbx.
+pub const REGISTERS: [u16; 3] = [7, 6, 3];
+
 /// Where a suspended context stands: four words.
 ///
 /// The debugger script reads these by offset; their order is part of the contract.
@@ -69,6 +72,16 @@ impl Context {
         self.bx = arg as usize;
         self.ip = zokor_context_entry as *const () as usize;
     }
+}
+
+/// Where the first frame's code begins, for whoever walks a stack and wants to know that it ends there.
+pub fn first_code() -> usize {
+    zokor_context_entry as *const () as usize
+}
+
+/// The address in a word that a call has saved.
+pub fn code_address(saved: usize) -> usize {
+    saved
 }
 
 /// Saves the running context in `from` and continues `to`. Returns when somebody continues `from`.

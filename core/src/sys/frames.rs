@@ -1,6 +1,6 @@
 //! The frames of a stack, by the unwinder that std links, and where an address is.
 //!
-//! **Where it sits.** Called by the overflow report in a signal handler; calls the unwinder and the
+//! **Where it sits.** Called by the overflow report in a signal handler, and by dumps; calls the unwinder and the
 //! loader. Allocates nothing.
 
 use std::ffi::{c_void, CStr};
@@ -27,6 +27,13 @@ struct Walk<'a, 'b> {
 /// inside each one's current instruction. Ends with the outermost frame or when `visit` says false.
 pub(crate) fn of_interrupted(mut visit: Visit<'_>) {
     let mut walk = Walk { visit: &mut visit, reached: false };
+    // SAFETY: `each` takes the pointer for what it is.
+    unsafe { _Unwind_Backtrace(each, (&raw mut walk).cast()) };
+}
+
+/// Visits the frames of the calling code, innermost first, as above.
+pub(crate) fn of_caller(mut visit: Visit<'_>) {
+    let mut walk = Walk { visit: &mut visit, reached: true };
     // SAFETY: `each` takes the pointer for what it is.
     unsafe { _Unwind_Backtrace(each, (&raw mut walk).cast()) };
 }

@@ -12,6 +12,7 @@
 //! | `fence.rs` | [`light_fence`] and [`heavy_fence`]: the two sides of an asymmetric barrier |
 //! | `unix.rs` | what POSIX systems share: clock, mappings, threads, writing to a descriptor |
 //! | `pages.rs` | many ranges of pages in one call, what is in memory |
+//! | `image.rs` | memory read without a fault, unwind tables of the loaded modules |
 //! | `signal.rs`, `frames.rs` | fault handlers, alternate stacks, frames of interrupted code |
 //! | `linux.rs`, `macos.rs` | futex, process-wide barrier, stack guards, CPU count |
 //! | `cgroup.rs` | the CPU quota of the control groups around us |
@@ -29,6 +30,8 @@ mod sleepers;
 mod cgroup;
 #[cfg(not(loom))]
 pub(crate) mod frames;
+#[cfg(not(loom))]
+pub(crate) mod image;
 #[cfg(all(target_os = "linux", not(loom)))]
 #[path = "linux.rs"]
 mod os;
