@@ -152,6 +152,86 @@ static void tb02_tb06_a_dump_names_goroutines_and_what_they_wait_for(void) {
   zk_chan_unref(c);
 }
 
+__attribute__((noinline)) static int dump_innermost(zk_chan *c) {
+  int v = 0, r = zk_recv(c, &v);
+  return r == 0 ? v : r;
+}
+__attribute__((noinline)) static int dump_middle(zk_chan *c) { return dump_innermost(c) + 1; }
+__attribute__((noinline)) static int dump_outermost(zk_chan *c) { return dump_middle(c) + 1; }
+static void dump_reader(void *arg) { CHECK(dump_outermost((zk_chan *)arg) != 0); }
+__attribute__((noinline)) static int dump_deeper(zk_chan *c, int depth) {
+  return (depth == 0 ? dump_innermost(c) : dump_deeper(c, depth - 1)) + 1;
+}
+static void dump_deep_reader(void *arg) { CHECK(dump_deeper((zk_chan *)arg, 400) != 0); }
+
+/* The dump's entry of the goroutine with that name, without what follows it. */
+static char *dump_entry(const char *name) {
+  static char text[1 << 16];
+  char path[] = "/tmp/zokor-dump-XXXXXX", line[64];
+  int fd = mkstemp(path);
+  CHECK(fd >= 0);
+  unlink(path);
+  OK(zk_dump(fd));
+  ssize_t n = pread(fd, text, sizeof text - 1, 0);
+  close(fd);
+  CHECK(n > 0);
+  text[n] = 0;
+  snprintf(line, sizeof line, "\tname \"%s\"\n", name);
+  char *entry = strstr(text, line);
+  CHECK(entry);
+  char *end = strstr(entry, "\n\n");
+  CHECK(end);
+  end[1] = 0;
+  return entry;
+}
+/* Whether the entry has functions of these names in this order, each with a place in this file. */
+static void has_in_order(const char *entry, const char *const *names) {
+  const char *at = entry;
+  for (; *names; names++) {
+    const char *next = strstr(at, *names);
+    if (!next) fprintf(stderr, "no %s in order in:\n%s\n", *names, entry);
+    CHECK(next);
+    const char *place = strchr(next, '\n');
+    CHECK(place && place[1] == '\t');
+    CHECK(strstr(place, "stats.c:") && strstr(place, "stats.c:") < strchr(place + 1, '\n'));
+    at = place;
+  }
+}
+
+static void tb04_a_dump_shows_the_frames_of_a_parked_goroutine(void) {
+  const char *const names[] = {"dump_innermost", "dump_middle", "dump_outermost", "dump_reader", NULL};
+  zk_chan *c = zt_ints(0);
+  GO("frames-one", dump_reader, c);
+  PARKED(1, "frames-one", "chan receive");
+  char *entry = dump_entry("frames-one");
+  has_in_order(entry, names);
+  /* Before the program's functions there is one of the library, and behind them none. */
+  int before = 0;
+  for (char *at = entry; at < strstr(entry, "dump_innermost"); at = strchr(at, '\n') + 1) before += *at != '\t';
+  EQ(before, 1);
+  CHECK(!strstr(strstr(entry, "dump_reader"), ".rs:") && !strstr(entry, "zokor_context_entry") && !strstr(entry, "unknown"));
+  OK(zt_send(c, 1));
+  UNTIL(zt_alive("frames-one") == 0);
+  zk_chan_unref(c);
+}
+
+static void tb04_a_dump_shows_both_ends_of_a_long_stack(void) {
+  const char *const names[] = {"dump_innermost", "dump_deeper", NULL}, *const ends[] = {"dump_deeper", "dump_deep_reader", NULL};
+  zk_chan *c = zt_ints(0);
+  GO("frames-deep", dump_deep_reader, c);
+  PARKED(1, "frames-deep", "chan receive");
+  char *entry = dump_entry("frames-deep"), *middle = strstr(entry, " frames elided...\n");
+  CHECK(middle);
+  has_in_order(entry, names);
+  has_in_order(middle, ends);
+  int shown = 0;
+  for (char *at = entry; (at = strstr(at, "dump_deeper")); at++) shown++;
+  CHECK(shown >= 90 && shown < 100);
+  OK(zt_send(c, 1));
+  UNTIL(zt_alive("frames-deep") == 0);
+  zk_chan_unref(c);
+}
+
 static const zt_test tests[] = {
   BOTH(bad_arguments_are_errors),
   BOTH(stats_of_other_versions),
@@ -160,5 +240,7 @@ static const zt_test tests[] = {
   BOTH(tb03_the_reasons_to_wait_have_names),
   BOTH(a_sleeper_is_seen_sleeping),
   BOTH(tb02_tb06_a_dump_names_goroutines_and_what_they_wait_for),
+  BOTH(tb04_a_dump_shows_the_frames_of_a_parked_goroutine),
+  BOTH(tb04_a_dump_shows_both_ends_of_a_long_stack),
 };
 MAIN(tests)

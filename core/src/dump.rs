@@ -151,7 +151,7 @@ fn write_list(caller: Option<Caller>) -> String {
     // Names are looked up when nobody has to wait for us any more: that may take long.
     drop(look);
     let now = timers::now();
-    let mut names = Names::default();
+    let mut names = Names::new();
     let mut s = String::new();
     for i in &all {
         header(&mut s, &i.info, now);

@@ -34,12 +34,19 @@ struct Place {
 }
 
 /// Names that have been looked up.
-#[derive(Default)]
 pub struct Names {
     known: HashMap<usize, Rc<[Place]>>,
+    /// Folders of the library's own sources. Where there are lines but no types, as in release builds, the names of inlined
+    /// functions do not say whose they are.
+    own: Vec<String>,
 }
 
 impl Names {
+    /// None yet.
+    pub fn new() -> Names {
+        Names { known: HashMap::new(), own: own_folders() }
+    }
+
     /// Writes what there is to show of a stack.
     pub fn write(&mut self, s: &mut String, trace: &Trace) {
         match trace {
@@ -68,12 +75,28 @@ impl Names {
     }
 
     fn of(&mut self, frame: &Frame) -> Rc<[Place]> {
-        self.known.entry(frame.pc).or_insert_with(|| look_up(frame).into()).clone()
+        self.known.entry(frame.pc).or_insert_with(|| look_up(frame, &self.own).into()).clone()
     }
 }
 
+/// The folders in which the library's sources were when it was built: those of this crate, and of the faces beside it.
+#[inline(never)]
+fn own_folders() -> Vec<String> {
+    const ROOT: &str = "core/src/";
+    let mut own = Vec::new();
+    backtrace::resolve((own_folders as *const () as usize + 1) as *mut c_void, |symbol| {
+        let file = symbol.filename().map_or_else(String::new, |f| f.display().to_string());
+        if let Some(folder) = file.strip_suffix("dump/names.rs") {
+            let faces = folder.strip_suffix(ROOT).into_iter();
+            own.extend(faces.flat_map(|tree| [format!("{tree}capi/src/"), format!("{tree}python/src/")]));
+            own.push(folder.to_owned());
+        }
+    });
+    own
+}
+
 /// The functions that an address is in, the innermost of those inlined there first.
-fn look_up(frame: &Frame) -> Vec<Place> {
+fn look_up(frame: &Frame, own: &[String]) -> Vec<Place> {
     let mut found = Vec::new();
     // The address of a return; what is looked up is the call before it.
     backtrace::resolve(frame.pc as *mut c_void, |symbol| {
@@ -87,11 +110,19 @@ fn look_up(frame: &Frame) -> Vec<Place> {
     let last = found.len() - 1;
     let place = |(i, (function, at)): (usize, (String, Option<String>))| {
         let loaded = sys::frames::place(frame.pc - 1);
-        let function = match (&loaded, function.is_empty()) {
-            (_, false) => function,
-            (Some(sys::frames::Place { symbol: Some((name, _)), .. }), _) => name.to_string_lossy().into_owned(),
-            _ => String::from("<unknown>"),
+        // What the loader knows is the next exported symbol before the address: often another function's.
+        let exported = loaded.as_ref().and_then(|p| p.symbol).filter(|s| frame.offset == Some(s.1 + 1));
+        let function = match (function.is_empty(), exported) {
+            (false, _) => function,
+            (true, Some((name, _))) => name.to_string_lossy().into_owned(),
+            (true, None) => String::from("<unknown>"),
         };
+        let mut owner = owner(&function);
+        if at.as_ref().is_some_and(|file| own.iter().any(|folder| file.starts_with(folder))) {
+            owner = Owner::Library;
+        } else if at.as_ref().is_some_and(|file| file.starts_with("/rustc/")) {
+            owner = Owner::Language;
+        }
         let mut at = at.unwrap_or_else(|| match &loaded {
             Some(p) => format!("{} at {:#x}", p.module.to_string_lossy(), p.offset + 1),
             None => format!("{:#x}", frame.pc),
@@ -99,7 +130,7 @@ fn look_up(frame: &Frame) -> Vec<Place> {
         if let (true, Some(offset)) = (i == last, frame.offset) {
             let _ = write!(at, " +{offset:#x}");
         }
-        Place { owner: owner(&function), function, at }
+        Place { owner, function, at }
     };
     found.into_iter().enumerate().map(place).collect()
 }
