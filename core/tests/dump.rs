@@ -10,6 +10,9 @@ use std::sync::Arc;
 use zokor::channel::{bounded, Receiver};
 use zokor::{go, raw, yield_now, Builder};
 
+/// Where `innermost` receives.
+const CALL: u32 = line!() + 4;
+
 #[inline(never)]
 fn innermost(rx: &Receiver<u32>) -> u32 {
     black_box(rx.recv().unwrap_or(0))
@@ -67,7 +70,7 @@ fn tb04_a_parked_goroutine_shows_its_frames_in_order() {
         assert_eq!(shown[1..4], ["dump::innermost", "dump::middle", "dump::outermost"], "{entry}");
         assert!(shown[4].starts_with("dump::tb"), "{entry}");
         assert_eq!(shown.len(), 5, "{entry}");
-        assert!(entry.contains("tests/dump.rs:14"), "the line of the call in:\n{entry}");
+        assert!(entry.contains(&format!("tests/dump.rs:{CALL} ")), "the line of the call in:\n{entry}");
         assert!(entry.lines().last().unwrap().starts_with("\tcreated at "), "{entry}");
         tx.send(5).unwrap();
         assert_eq!(h.join().unwrap(), 7);
@@ -226,7 +229,7 @@ fn tb04_of_many_goroutines_the_first_thousand_show_frames() {
                 go(move || outermost(&rx))
             })
             .collect();
-        all.iter().for_each(|h| until_parked(h, "chan receive"));
+        wait_until(|| count_parked("chan receive") == 1500);
         let list = raw::list();
         let with = list.split("\n\n").filter(|e| e.contains("dump::outermost")).count();
         assert_eq!(with, 1000 - 1, "main is one of the thousand");
