@@ -43,7 +43,8 @@ fn entry(list: &str, id: u64) -> String {
     all[0].to_owned()
 }
 
-/// The functions of an entry, and whether each is followed by its place.
+/// The functions of an entry, without the modules they are in, which are not known everywhere. Each is followed by its place, and
+/// the first is the library's.
 fn functions(entry: &str) -> Vec<&str> {
     let lines: Vec<&str> = entry.lines().skip(1).collect();
     let of = |i: &usize| !lines[*i].starts_with('\t') && !lines[*i].starts_with("...");
@@ -52,7 +53,9 @@ fn functions(entry: &str) -> Vec<&str> {
         let place = lines.get(i + 1).unwrap_or_else(|| panic!("a place after {} in:\n{entry}", lines[*i]));
         assert!(place.starts_with('\t') && place.contains(" +0x") | place.contains(':'), "{place} in:\n{entry}");
     }
-    all.into_iter().map(|i| lines[i]).collect()
+    let first = all.first().map_or("core/src/", |i| lines[i + 1]);
+    assert!(first.contains("core/src/"), "{first} in:\n{entry}");
+    all.into_iter().map(|i| lines[i].rsplit("::").next().unwrap_or("")).collect()
 }
 
 #[test]
@@ -63,12 +66,9 @@ fn tb04_a_parked_goroutine_shows_its_frames_in_order() {
         until_parked(&h, "chan receive");
         let entry = entry(&raw::list(), h.id());
         let shown = functions(&entry);
-        assert!(
-            shown[0].starts_with("zokor::channel::receiver::Receiver<") && shown[0].ends_with(">::recv"),
-            "{entry}"
-        );
-        assert_eq!(shown[1..4], ["dump::innermost", "dump::middle", "dump::outermost"], "{entry}");
-        assert!(shown[4].starts_with("dump::tb"), "{entry}");
+        assert!(shown[0].starts_with("recv"), "{entry}");
+        assert_eq!(shown[1..4], ["innermost", "middle", "outermost"], "{entry}");
+        assert!(shown[4].contains("closure"), "{entry}");
         assert_eq!(shown.len(), 5, "{entry}");
         assert!(entry.contains(&format!("tests/dump.rs:{CALL} ")), "the line of the call in:\n{entry}");
         assert!(entry.lines().last().unwrap().starts_with("\tcreated at "), "{entry}");
@@ -88,19 +88,24 @@ fn tb04_who_asks_sees_its_own_frames() {
         let (list, id) = h.join().unwrap();
         let entry = entry(&list, id);
         let shown = functions(&entry);
-        assert_eq!(shown[0], "zokor::dump::list", "{entry}");
-        assert!(shown[1].ends_with("::asks"), "{entry}");
+        assert_eq!(shown[0], "list", "{entry}");
+        assert!(shown[1] == "asks", "{entry}");
         assert_eq!(shown.len(), 3, "{entry}");
     });
 }
 
 #[test]
-fn tb04_who_has_not_run_or_has_no_frames_shows_none() {
+fn tb04_who_has_not_run_shows_no_frames() {
     check_on(&[1], || {
-        let h = go(|| ());
-        let entry = entry(&raw::list(), h.id());
-        assert!(functions(&entry).is_empty(), "{entry}");
-        h.join().unwrap();
+        // A dump takes a while, during which another thread may get our permit and run it.
+        wait_until(|| {
+            let h = go(|| ());
+            let (list, id) = (raw::list(), h.id());
+            h.join().unwrap();
+            let waits = list.contains(&format!("goroutine {id} [runnable]"));
+            assert!(!waits || functions(&entry(&list, id)).is_empty(), "{list}");
+            waits
+        });
     });
 }
 
@@ -126,13 +131,16 @@ fn tb04_long_stacks_show_both_ends_and_count_the_rest() {
             let entry = entry(&raw::list(), h.id());
             let shown = functions(&entry);
             assert_eq!(shown.len(), 100, "{entry}");
-            assert_eq!(shown[1], "dump::innermost", "{entry}");
-            assert!(shown[2..99].iter().all(|f| *f == "dump::recursive"), "{entry}");
+            assert_eq!(shown[1], "innermost", "{entry}");
+            assert!(shown[2..99].iter().all(|f| *f == "recursive"), "{entry}");
             let elided = format!("...{} frames elided...", frames - 100);
             assert_eq!(entry.contains(&elided), frames > 100, "{elided} in:\n{entry}");
-            let before =
-                entry.lines().take_while(|l| !l.starts_with("...")).filter(|l| l.starts_with("dump::")).count();
-            assert_eq!(before, if frames > 100 { 49 } else { 99 }, "{entry}");
+            let before = entry
+                .lines()
+                .take_while(|l| !l.starts_with("..."))
+                .filter(|l| l.ends_with("innermost") || l.ends_with("recursive"))
+                .count();
+            assert_eq!(before, if frames > 100 { 49 } else { 98 }, "{entry}");
             tx.send(1).unwrap();
             assert_eq!(h.join().unwrap(), depth as u32 + 1);
         }
@@ -163,8 +171,8 @@ fn tb04_every_kind_of_wait_begins_with_the_call() {
         for (h, call) in [(waits.id(), "wait"), (sends.id(), "send"), (locks.id(), "lock")] {
             let entry = entry(&list, h);
             let shown = functions(&entry);
-            assert!(shown.len() <= 3 && shown[0].starts_with("zokor::") && shown[0].ends_with(call), "{entry}");
-            assert!(shown.last().unwrap().starts_with("dump::tb"), "{entry}");
+            assert!(shown.len() <= 3 && shown[0].starts_with(call), "{entry}");
+            assert!(shown.last().unwrap().contains("closure"), "{entry}");
         }
         drop((held, rx));
         wg.done();
@@ -203,13 +211,13 @@ fn tb04_dumps_are_right_while_goroutines_run_and_park() {
             }));
         }
         for _ in 0..100 {
-            for e in raw::list().split("\n\n").filter(|e| e.contains("\ndump::")) {
+            for e in raw::list().split("\n\n").filter(|e| e.contains("pass_on\n")) {
                 let shown = functions(e);
-                if let Some(i) = shown.iter().position(|f| *f == "dump::innermost") {
-                    assert!(i <= 1 && shown[0].starts_with("zokor::") | (i == 0), "{e}");
-                    assert_eq!(shown[i + 1], "dump::middle", "{e}");
+                if let Some(i) = shown.iter().position(|f| *f == "innermost") {
+                    assert!(i == 1 && shown[0].starts_with("recv"), "{e}");
+                    assert_eq!(shown[i + 1], "middle", "{e}");
                 }
-                assert!(shown.last().unwrap().starts_with("dump::tb"), "{e}");
+                assert!(shown.last().unwrap().contains("closure"), "{e}");
                 assert!(!e.contains("further frames unknown"), "{e}");
             }
             yield_now();
@@ -231,7 +239,7 @@ fn tb04_of_many_goroutines_the_first_thousand_show_frames() {
             .collect();
         wait_until(|| count_parked("chan receive") == 1500);
         let list = raw::list();
-        let with = list.split("\n\n").filter(|e| e.contains("dump::outermost")).count();
+        let with = list.split("\n\n").filter(|e| e.contains("outermost")).count();
         assert_eq!(with, 1000 - 1, "main is one of the thousand");
         assert!(list.ends_with("...frames of 501 more goroutines left out...\n\n"), "{}", &list[list.len() - 200..]);
         drop(tx);
@@ -255,8 +263,8 @@ fn tb04_d01_a_deadlock_report_has_frames() {
     end.assert_did_not_go_on();
     let entry = entry(&end.err, 1);
     let shown = functions(&entry);
-    assert_eq!(shown[1..4], ["dump::innermost", "dump::middle", "dump::outermost"], "{entry}");
-    assert!(shown.last().unwrap().starts_with("dump::deadlock"), "{entry}");
+    assert_eq!(shown[1..4], ["innermost", "middle", "outermost"], "{entry}");
+    assert!(shown.last().unwrap().contains("closure"), "{entry}");
 }
 
 #[test]
