@@ -108,6 +108,7 @@ fn look_up(frame: &Frame, own: &[String]) -> Vec<Place> {
         found.push((String::new(), None));
     }
     let last = found.len() - 1;
+    let lined: Vec<bool> = found.iter().map(|f| f.1.is_some()).collect();
     let place = |(i, (function, at)): (usize, (String, Option<String>))| {
         let loaded = sys::frames::place(frame.pc - 1);
         // What the loader knows is the next exported symbol before the address: often another function's.
@@ -132,7 +133,12 @@ fn look_up(frame: &Frame, own: &[String]) -> Vec<Place> {
         }
         Place { owner, function, at }
     };
-    found.into_iter().enumerate().map(place).collect()
+    let mut places: Vec<Place> = found.into_iter().enumerate().map(place).collect();
+    // Some instructions belong to no line: such a function counts as its caller's, into which it is inlined.
+    for i in (0..last).rev().filter(|i| !lined[*i]) {
+        places[i].owner = places[i + 1].owner;
+    }
+    places
 }
 
 /// Whose function it is, by its name.
