@@ -345,13 +345,13 @@ impl Worker {
         null_mut()
     }
 
-    /// Takes half of what `v` has, or all of it if `v` may not run it now; the slot in front only if nothing else is there. A single
+    /// Takes half of what `v` has; the slot in front only if nothing else is there. A single
     /// goroutine is taken only if `v` has not switched during a long search: else `v` is about to run it itself, with its data still
-    /// in the cache, and a pinned one would be torn from the goroutine it talks to for good.
+    /// in the cache, and a pinned one would be torn from the goroutine it talks to for good. Never all: what the thief runs first may block its
+    /// thread, and those who could free it would be gone with it.
     fn steal_from(&self, v: &'static Worker) -> *mut G {
-        let runs_it = v.seat.is_permitted();
         let taken = v.queue.try_steal(|q| {
-            let mut chain = if runs_it { q.take_half(BATCH) } else { q.take_all() };
+            let mut chain = q.take_half(BATCH);
             let g = if chain.is_empty() { q.take_next() } else { chain.pop_front() };
             (g, chain)
         });
