@@ -539,26 +539,27 @@ unsafe fn queue_shuffled(cases: &[SelCase], wt: *const Waiter, base: *mut Node) 
     }
 }
 
-/// Nodes for a wait, from the worker's pool or the thread's: they do not lie on the goroutine's stack, so that whoever looks at
+/// Nodes for a wait, from the worker's pool or the thread's, both of which have arrays of `SMALL`: they do not lie on the goroutine's stack, so that whoever looks at
 /// them does not touch the stack of a parked goroutine.
 #[inline(always)]
 fn take_nodes(n: usize) -> Vec<Node> {
-    match worker::current().and_then(Worker::take_nodes) {
-        Some(v) if v.len() >= n => v,
-        _ => take_more_nodes(n),
+    if n > SMALL {
+        return new_nodes(n);
     }
+    worker::current().and_then(Worker::take_nodes).unwrap_or_else(take_nodes_of_thread)
 }
 
-/// The same where the worker has none, or too few. Not inlined: the goroutine may go on on another thread, and the address of a thread-local must
+#[cold]
+fn new_nodes(n: usize) -> Vec<Node> {
+    (0..n).map(|_| Node::new()).collect()
+}
+
+/// From the thread's pool, or new ones. Not inlined: the goroutine may go on on another thread, and the address of a thread-local must
 /// not be kept across that.
 #[inline(never)]
-fn take_more_nodes(n: usize) -> Vec<Node> {
+fn take_nodes_of_thread() -> Vec<Node> {
     // A thread that is ending has no pool any more.
-    let mut v = POOL.try_with(|p| p.borrow_mut().pop()).ok().flatten().unwrap_or_default();
-    if v.len() < n {
-        v.resize_with(n.max(SMALL), Node::new);
-    }
-    v
+    POOL.try_with(|p| p.borrow_mut().pop()).ok().flatten().unwrap_or_else(|| new_nodes(SMALL))
 }
 
 /// `w` is the current worker.

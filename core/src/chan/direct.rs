@@ -3,8 +3,8 @@
 //! *Where it sits*: layer 4, beside `bytes`, whose `send` and `recv` are the same operations without the short way. Called by the C face.
 //!
 //! From C nothing is inlined into the caller, and a function that calls others saves six registers first. So here is no call except as the last
-//! thing, a jump (functions of the C ABI, as the callers are: another kind could unwind, which is for the caller to catch): whatever is out of the ordinary goes on in a function of its own, which starts from the beginning, or, once the lock
-//! is held, from there.
+//! thing, a jump: whatever is out of the ordinary goes on in a function of its own, which starts from the beginning, or, once the lock is held,
+//! from there. These are functions of the C ABI, as the callers are: another kind could unwind, which is for the caller to catch.
 //!
 //! Ordinary is: a channel of small values without name, policy or timer ([`ByteChan::is_small`]); a goroutine on a worker that owns the
 //! channel's lock (`sys/bias.rs`), bound to no context, which may wait; a partner that is a goroutine; no end of a time slice.

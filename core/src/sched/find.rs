@@ -345,10 +345,10 @@ impl Worker {
         null_mut()
     }
 
-    /// Takes half of what `v` has; the slot in front only if nothing else is there. A single
-    /// goroutine is taken only if `v` has not switched during a long search: else `v` is about to run it itself, with its data still
-    /// in the cache, and a pinned one would be torn from the goroutine it talks to for good. Never all: what the thief runs first may block its
-    /// thread, and those who could free it would be gone with it.
+    /// Takes half of what `v` has, the slot in front only if nothing else is there. A single goroutine is taken only if `v` has
+    /// not switched during a long search: else `v` is about to run it itself, with its data still in the cache, and a
+    /// pinned one would be torn from the goroutine it talks to for good. Not more, also if `v` may not run it now: what the thief runs first may
+    /// block its thread, and those who could free it would be gone with it.
     fn steal_from(&self, v: &'static Worker) -> *mut G {
         let taken = v.queue.try_steal(|q| {
             let mut chain = q.take_half(BATCH);
