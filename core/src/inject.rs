@@ -75,16 +75,9 @@ impl<N: Linked> Injector<N> {
         self.with(|chain| unsafe { chain.push_back(node) });
     }
 
-    /// Appends the chain from `head` to `tail`, `n` nodes long, in one go.
-    ///
-    /// # Safety
-    ///
-    /// The links lead from `head` to `tail` over `n` valid nodes that are in no other chain and stay
-    /// valid until they are popped.
-    #[cfg_attr(not(test), allow(dead_code))] // tested with the rest of the structure
-    pub(crate) unsafe fn push_many(&self, head: *mut N, tail: *mut N, n: usize) {
-        // SAFETY: the caller's promise is what `append` asks for.
-        self.with(|chain| unsafe { chain.append(head, tail, n) });
+    /// Appends a whole chain in one go.
+    pub(crate) fn push_all(&self, nodes: Fifo<N>) {
+        self.with(|chain| chain.append_all(nodes));
     }
 
     /// Takes the oldest node, or null.

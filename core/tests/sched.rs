@@ -418,6 +418,44 @@ fn g07_a_declared_blocking_section_holds_up_nobody() {
     });
 }
 
+/// Go hands the whole queue of a blocked thread over. Here thieves leave half of it, and those who got the permits only yield: they never run dry.
+#[test]
+fn g07_what_is_queued_behind_a_section_is_not_left_to_it() {
+    check(|| {
+        for behind in [1, 2, 5, 300] {
+            let done = Arc::new(AtomicBool::new(false));
+            let sent = Counter::default();
+            let (tx, rx) = std::sync::mpsc::channel();
+            let blocks = zokor::go({
+                let (done, sent) = (done.clone(), sent.clone());
+                move || {
+                    for _ in 0..2 * zokor::workers(0).unwrap() {
+                        let done = done.clone();
+                        zokor::go(move || {
+                            while !done.load(Ordering::SeqCst) {
+                                zokor::yield_now();
+                            }
+                        });
+                    }
+                    for _ in 0..behind {
+                        let (tx, sent) = (tx.clone(), sent.clone());
+                        zokor::go(move || {
+                            sent.add(1);
+                            let _ = tx.send(());
+                        });
+                    }
+                    raw::block_begin();
+                    (0..behind).for_each(|_| rx.recv().unwrap());
+                    raw::block_end();
+                }
+            });
+            blocks.join().unwrap();
+            done.store(true, Ordering::SeqCst);
+            assert_eq!(sent.get(), behind);
+        }
+    });
+}
+
 #[test]
 fn g07_blocking_keeps_only_the_caller_waiting() {
     check(|| {

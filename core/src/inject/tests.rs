@@ -37,8 +37,7 @@ fn first_in_first_out_alone_and_in_batches() {
     assert_eq!(pop(&q), Some(0));
     let part = q.pop_many(2);
     assert_eq!((part.len(), q.len()), (2, 3));
-    // SAFETY: just popped.
-    unsafe { q.push_many(part.head, part.tail, part.len) };
+    q.push_all(part);
     let order: Vec<usize> = std::iter::from_fn(|| pop(&q)).collect();
     assert_eq!(order, [3, 4, 5, 1, 2]);
     assert!(q.is_empty());

@@ -9,6 +9,7 @@ use super::{host, runs, table, timers, INJECTOR};
 use crate::arch;
 use crate::cell::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use crate::goroutine::{G, GIVEN_UP};
+use crate::queue::Inner;
 use crate::sys;
 use core::ptr::null_mut;
 
@@ -380,25 +381,32 @@ impl Worker {
 
     /// Puts all that others can run where they find it.
     pub fn share_queue(&self) {
-        // SAFETY: K1; the goroutines taken out are ours (G1).
-        unsafe {
-            let next = self.queue.owner(|q| q.take_next());
-            if !next.is_null() {
-                INJECTOR.push(next);
-            }
-            let mut rest = self.queue.owner(|q| q.take_all());
-            loop {
-                let g = rest.pop_front();
-                if g.is_null() {
-                    break;
-                }
-                INJECTOR.push(g);
-            }
-        }
+        // SAFETY: K1.
+        unsafe { self.queue.owner(to_injector) };
         if !INJECTOR.is_empty() {
             idle::wake_one();
         }
     }
+
+    /// Monitor: the same for a worker without a permit that nobody robs, because those who have one never run dry. Go hands over all that a
+    /// blocked thread had, too. It can be all, as there is no thief who could block with it.
+    pub fn offer_queue(&self) {
+        self.queue.try_steal(to_injector);
+        // With a full fence: whoever lies down may have looked at the injector before this, and at the queue after; pairs with S2.
+        if idle::GATE.pushed_outside() {
+            idle::wake_one();
+        }
+    }
+}
+
+/// Empties a queue into the injector. In one step, so that at any moment what is there is seen in one or the other.
+fn to_injector(q: &mut Inner<G>) {
+    let next = q.take_next();
+    if !next.is_null() {
+        // SAFETY: it was taken out of the queue (G1).
+        unsafe { INJECTOR.push(next) };
+    }
+    INJECTOR.push_all(q.take_all());
 }
 
 /// The last searching worker has found something: if there is more, anywhere, somebody else should look. While it

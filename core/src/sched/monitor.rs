@@ -4,9 +4,9 @@
 //! without a timeout when all are idle, so that an idle machine has no wake-ups.
 //!
 //! Every tick it ends time slices that are used up (a request the goroutine follows at its next call), takes
-//! the permit of a worker that follows no request while others could run (G-07), wakes an idle worker for
-//! work that lies in a busy worker's queue or for timers that are overdue, lets thieves try again what did not
-//! pay (`find::Retry`), and now and then gives memory of idle stacks back.
+//! the permit of a worker that follows no request while others could run (G-07), puts what was left to a worker without
+//! one where others look, wakes an idle worker for work that lies in a busy worker's queue or for timers that are
+//! overdue, lets thieves try again what did not pay (`find::Retry`), and now and then gives memory of idle stacks back.
 
 use super::worker::Worker;
 use super::{find, idle, table, timers, INJECTOR};
@@ -75,6 +75,8 @@ pub fn stop() {
 struct Seen {
     slice: u32,
     same: u32,
+    /// It had goroutines that it may not run, and nobody came for them.
+    left: bool,
 }
 
 fn run() {
@@ -135,6 +137,7 @@ fn tick(seen: &mut Vec<Seen>) {
         wanted |= w.queue.has_work_hint();
         false
     });
+    offer_what_is_left(seen);
     let mut stuck: Option<&'static Worker> = None;
     // Turns may be long: what nobody idle can come for does not wait for as many as there are between two looks around.
     let unseen = (overdue || !INJECTOR.is_empty()) && !idle::GATE.may_wake();
@@ -171,11 +174,27 @@ fn tick(seen: &mut Vec<Seen>) {
     }
 }
 
+/// What lies with a worker that had no permit at the last look either is put where those look who have one (G-07). Thieves do not come
+/// for it while all of them have something to run, be it a single goroutine that only yields.
+fn offer_what_is_left(seen: &mut [Seen]) {
+    let reachable = idle::GATE.may_wake();
+    table::any(|w| {
+        let left = !reachable && !w.seat.is_permitted() && w.queue.has_work_hint();
+        if let Some(s) = seen.get_mut(w.index) {
+            if left && s.left {
+                w.offer_queue();
+            }
+            s.left = left;
+        }
+        false
+    });
+}
+
 /// Notes how long a worker has been in the same slice; asks it to end one that is used up.
 fn watch(w: &'static Worker, s: &mut Seen) -> u32 {
     let slice = w.slice.load(Ordering::Relaxed);
     if !w.seat.is_on_goroutine() || slice != s.slice {
-        *s = Seen { slice, same: 0 };
+        (s.slice, s.same) = (slice, 0);
         return 0;
     }
     s.same += 1;
