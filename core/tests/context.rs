@@ -335,6 +335,35 @@ fn x09_the_earlier_deadline_holds() {
     });
 }
 
+/// The earlier one of both parents, and without a timer of its own.
+#[test]
+fn x09_a_merged_context_has_the_earlier_deadline() {
+    check(|| {
+        let (root, early, late) = (Context::background(), Instant::now() + HOUR, Instant::now() + 2 * HOUR);
+        let ((a, _a), (b, end_b)) = (with_deadline(&root, late), with_deadline(&root, early));
+        let armed = raw::stats().timers;
+        for (first, second) in [(&a, &b), (&b, &a), (&root, &b), (&b, &root), (&b, &b)] {
+            let (m, _) = merge(first, second);
+            assert_eq!(m.deadline(), Some(early));
+            assert_eq!(with_timeout(&m, 3 * HOUR).0.deadline(), Some(early));
+            assert_eq!(m.err(), None);
+        }
+        assert_eq!(merge(&root, &root).0.deadline(), None);
+        assert_eq!(raw::stats().timers, armed);
+
+        // What its parents' deadlines and causes are is theirs, and it keeps them as long as it waits for their ends.
+        let (m, _) = {
+            let (soon, _) = with_timeout_cause(&root, Duration::from_millis(2), Why("too late"));
+            merge(&a, &soon)
+        };
+        assert!(m.done().recv().is_err());
+        assert_eq!((m.err(), why(&m).as_deref()), (Some(ContextError::DeadlineExceeded), Some("too late")));
+        let (m, _) = merge(&a, &with_cancel(&b).0);
+        end_b.cancel_cause(Why("b's"));
+        assert_eq!((m.err(), why(&m).as_deref()), (Some(ContextError::Canceled), Some("b's")));
+    });
+}
+
 /// Go's TestDeadline.
 #[test]
 fn x10_a_deadline_in_the_past_is_done_on_return() {
@@ -580,6 +609,27 @@ fn x17_a_merged_context_lets_go_of_both() {
     });
 }
 
+/// Neither of the parents keeps anything of it, and it keeps nothing of them, once it has ended or gone.
+#[test]
+fn x17_a_merged_context_is_kept_by_nobody() {
+    static KEY: Key<Value> = Key::new();
+    check(|| {
+        let ledger = Ledger::default();
+        let (root, _keep) = with_cancel(&Context::background());
+        for i in 0..1000 {
+            let (a, b) = (with_value(&root, &KEY, ledger.value(i)), with_value(&root, &KEY, ledger.value(i)));
+            let ((m, cancel), (gone, _)) = (merge(&a, &b), merge(&b, &a));
+            drop(gone);
+            drop(b);
+            assert_eq!(ledger.live(), 2, "the second parent lives while the merged one may end with it");
+            cancel.cancel();
+            assert_eq!(ledger.live(), 1, "then it goes");
+            drop((a, m, cancel));
+            assert_eq!(ledger.live(), 0);
+        }
+    });
+}
+
 #[test]
 fn x18_done_is_one_channel_made_on_demand() {
     check(|| {
@@ -590,6 +640,12 @@ fn x18_done_is_one_channel_made_on_demand() {
         cancel_late.cancel();
         assert!(is_done(&late), "also when it is first asked for after the end");
         assert!(late.done().same_channel(&late.done()));
+        let (bound_to, first_of_all) = (ctx.clone(), ctx.done());
+        let bound = Builder::new().context(&bound_to).go(move || {
+            let again = Context::current().done();
+            again.same_channel(&first_of_all) && again.same_channel(&Context::current().done())
+        });
+        assert!(bound.unwrap().join().unwrap(), "whatever way one comes to it");
         let both = zokor::go(move || {
             select! {
                 recv(first) -> r => r.is_err(),

@@ -31,7 +31,7 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tree::{Cause, Ctx, End, Value};
 
@@ -75,13 +75,7 @@ impl From<End> for ContextError {
 #[derive(Clone, Default)]
 pub struct Context {
     /// `None`: the background, which never ends.
-    node: Option<Arc<Node>>,
-}
-
-/// A node and its done channel for Rust.
-struct Node {
-    ctx: Arc<Ctx>,
-    done: OnceLock<Receiver<Infallible>>,
+    node: Option<Arc<Ctx>>,
 }
 
 impl fmt::Debug for Context {
@@ -105,11 +99,11 @@ impl Context {
     }
 
     fn of(ctx: Arc<Ctx>) -> Context {
-        Context { node: Some(Arc::new(Node { ctx, done: OnceLock::new() })) }
+        Context { node: Some(ctx) }
     }
 
     pub(crate) fn ctx(&self) -> Option<Arc<Ctx>> {
-        self.node.as_ref().map(|n| n.ctx.clone())
+        self.node.clone()
     }
 
     pub(crate) fn binding(&self) -> Option<Arc<dyn Binding>> {
@@ -122,37 +116,37 @@ impl Context {
 
     /// How it ended; `None` while it is live. Once this is an error, `done` is closed.
     pub fn err(&self) -> Option<ContextError> {
-        self.node.as_ref().and_then(|n| n.ctx.err()).map(ContextError::from)
+        self.node.as_ref().and_then(|n| n.err()).map(ContextError::from)
     }
 
     /// When it ends at the latest.
     pub fn deadline(&self) -> Option<Instant> {
-        let d = self.node.as_ref().map_or(i64::MAX, |n| n.ctx.deadline());
+        let d = self.node.as_ref().map_or(i64::MAX, |n| n.deadline());
         (d != i64::MAX).then(|| clock::instant(d))
     }
 
-    /// A channel that is closed when the context ends and carries nothing. That of the background never is.
+    /// A channel that is closed when the context ends and carries nothing, the same every time. That of the background never
+    /// is.
     pub fn done(&self) -> Receiver<Infallible> {
         let Some(n) = &self.node else { return channel::never() };
-        n.done
-            .get_or_init(|| {
-                let (tx, rx) = channel::bounded(0);
-                n.ctx.close_with(Box::new(move || drop(tx)));
-                rx
-            })
-            .clone()
+        let done = n.rust_face(|| {
+            let (tx, rx) = channel::bounded::<Infallible>(0);
+            n.close_with(Box::new(move || drop(tx)));
+            rx
+        });
+        done.map_or_else(channel::never, Receiver::clone)
     }
 
     /// The value of the innermost binding of `key`.
     pub fn value<T: Send + Sync + 'static>(&self, key: &'static Key<T>) -> Option<&T> {
-        self.node.as_ref()?.ctx.value(key.addr())?.downcast_ref()
+        self.node.as_ref()?.value(key.addr())?.downcast_ref()
     }
 
     /// The error given to whoever ended it first on the path; the end itself if none was given; `None` while it is live
     ///
     pub fn cause(&self) -> Option<Arc<dyn Error + Send + Sync>> {
         let err = self.err()?;
-        match self.node.as_ref().map(|n| n.ctx.cause()) {
+        match self.node.as_ref().map(|n| n.cause()) {
             Some(Cause::Error(e)) => Some(e),
             Some(Cause::Code(c)) => Some(Arc::new(CodeCause(c))),
             _ => Some(Arc::new(err)),
@@ -322,28 +316,37 @@ pub fn with_value<T: Send + Sync + 'static>(parent: &Context, key: &'static Key<
     Context::of(Ctx::with_value(parent.ctx(), Value { key: key.addr(), value: Box::new(value) }))
 }
 
-/// A context that ends when either parent does, with that one's cause. Values come from the first.
+/// A context that ends when either parent does, with that one's cause; so its deadline is the earlier of theirs. Values come from
+/// the first.
 pub fn merge(a: &Context, b: &Context) -> (Context, Cancel) {
-    let (ctx, cancel) = with_cancel(a);
+    let deadline = b.node.as_ref().map_or(i64::MAX, |n| n.deadline());
+    let ctx = Ctx::ended_elsewhere(a.ctx(), deadline);
     if let Some(other) = &b.node {
-        let ended = Arc::downgrade(&cancel.ctx);
-        let source = Arc::downgrade(&other.ctx);
-        let hook = other.ctx.on_end(Box::new(move || {
+        let (ended, source) = (Arc::downgrade(&ctx), Arc::downgrade(other));
+        let hook = other.on_end(Box::new(move || {
             if let (Some(x), Some(s)) = (ended.upgrade(), source.upgrade()) {
                 x.end(s.err().unwrap_or(End::Canceled), s.cause());
             }
         }));
         if let Some(n) = hook {
-            // When the merged one ends first it takes the hook back: nothing is retained.
-            let source = Arc::downgrade(&other.ctx);
-            cancel.ctx.on_end(Box::new(move || {
-                if let Some(s) = source.upgrade() {
-                    s.take_back(n);
-                }
-            }));
+            // Until the merged one ends or goes it keeps this parent, as it does the other; then nothing is retained.
+            let held = Hooked { source: other.clone(), n };
+            ctx.on_end(Box::new(move || drop(held)));
         }
     }
-    (ctx, cancel)
+    (Context::of(ctx.clone()), Cancel { ctx })
+}
+
+/// A hook of a context, taken back when this is dropped.
+struct Hooked {
+    source: Arc<Ctx>,
+    n: u64,
+}
+
+impl Drop for Hooked {
+    fn drop(&mut self) {
+        self.source.take_back(self.n);
+    }
 }
 
 /// Why `ctx` ended; see [`Context::cause`].

@@ -98,11 +98,17 @@ pub struct Value {
 struct Limit {
     deadline: i64,
     cause: Cause,
+    /// Somebody else ends it then: it has no timer of its own.
+    kept_elsewhere: bool,
 }
 
 impl Limit {
+    fn at(deadline: i64, cause: Cause) -> Limit {
+        Limit { deadline, cause, kept_elsewhere: false }
+    }
+
     fn none() -> Limit {
-        Limit { deadline: i64::MAX, cause: Cause::None }
+        Limit::at(i64::MAX, Cause::None)
     }
 }
 
@@ -126,8 +132,8 @@ pub struct Node {
     err: AtomicU8,
     timer: TimerNode,
     state: sys::Mutex<State>,
-    /// What the C face keeps with the node.
-    face: OnceLock<Box<dyn std::any::Any + Send + Sync>>,
+    /// What the C face keeps with the node, and what the Rust face does.
+    faces: [OnceLock<Box<dyn std::any::Any + Send + Sync>>; 2],
 }
 
 struct State {
@@ -164,12 +170,17 @@ impl std::fmt::Debug for Ctx {
 impl Ctx {
     /// A child of `parent` (or a root) that ends with it, by `cancel`, or at `deadline` (`i64::MAX`: none).
     pub fn new(parent: Option<Arc<Ctx>>, deadline: i64) -> Arc<Ctx> {
-        Self::build(parent, true, Limit { deadline, cause: Cause::None }, None)
+        Self::build(parent, true, Limit::at(deadline, Cause::None), None)
     }
 
     /// As `new`, with the cause it has if the deadline ends it.
     pub fn with_deadline_cause(parent: Option<Arc<Ctx>>, deadline: i64, cause: Cause) -> Arc<Ctx> {
-        Self::build(parent, true, Limit { deadline, cause }, None)
+        Self::build(parent, true, Limit::at(deadline, cause), None)
+    }
+
+    /// A child that somebody else ends at `deadline` too; it has to say so, and no more.
+    pub fn ended_elsewhere(parent: Option<Arc<Ctx>>, deadline: i64) -> Arc<Ctx> {
+        Self::build(parent, true, Limit { deadline, cause: Cause::None, kept_elsewhere: true }, None)
     }
 
     /// A child that carries a value.
@@ -185,7 +196,7 @@ impl Ctx {
     fn build(parent: Option<Arc<Ctx>>, attached: bool, limit: Limit, value: Option<Value>) -> Arc<Ctx> {
         let deadline = limit.deadline;
         let inherited = parent.as_ref().filter(|_| attached).map_or(i64::MAX, |p| p.deadline);
-        let own = deadline < inherited; // an earlier parent needs no timer of ours
+        let own = deadline < inherited && !limit.kept_elsewhere; // an earlier parent needs no timer of ours
         let state = State {
             cause: Cause::None,
             done: None,
@@ -207,7 +218,7 @@ impl Ctx {
                 err: AtomicU8::new(0),
                 timer: TimerNode::new(),
                 state: sys::Mutex::new(Rank::Context, state),
-                face: OnceLock::new(),
+                faces: [const { OnceLock::new() }; 2],
             }),
         });
         if let Some(p) = parent.filter(|_| attached) {
@@ -302,10 +313,15 @@ impl Ctx {
         }
     }
 
-    /// What a face keeps with the node, for as long as the node lives; made when first asked for. There is room for one type:
+    /// What a foreign face keeps with the node, for as long as the node lives; made when first asked for. There is room for one type:
     /// `None` if another one is there.
     pub fn face<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
-        self.face.get_or_init(|| Box::new(make())).downcast_ref()
+        self.faces[0].get_or_init(|| Box::new(make())).downcast_ref()
+    }
+
+    /// The same for the Rust face.
+    pub(super) fn rust_face<T: std::any::Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.faces[1].get_or_init(|| Box::new(make())).downcast_ref()
     }
 
     /// The channel that is closed when the context ends. Made when first asked for, the same every time.
