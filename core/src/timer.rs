@@ -12,9 +12,10 @@ use crate::start::{spawn_or_say, Attributes};
 use crate::sys;
 use crate::timers::{self, Due, TimerNode};
 use core::ffi::c_void;
+use std::cell::Cell;
 use std::fmt;
 use std::mem::offset_of;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A timer that ticks once, on a channel without buffer: the tick is made when it is received, so after [`stop`](Timer::stop) or
@@ -49,7 +50,8 @@ impl Timer {
         Timer { receiver: Receiver::of_timer(chan.clone()), chan }
     }
 
-    /// Where the tick comes from, with the instant it was due at (T-07). For `recv` and for `select!`.
+    /// Where the tick comes from, with the instant it was due at (T-07). For `recv` and for `select!`. Its length and capacity are 0,
+    /// also with a tick to take (T-03).
     pub fn receiver(&self) -> &Receiver<Instant> {
         &self.receiver
     }
@@ -125,19 +127,21 @@ impl Ticker {
     }
 }
 
-/// A function that runs later; see [`after_func`]. Dropping the handle stops it.
+/// A function that runs later; see [`after_func`]. Dropping the handle lets it run.
 pub struct AfterFunc {
     later: Arc<Later>,
 }
 
 struct Later {
-    me: Weak<Later>,
     node: TimerNode,
+    /// The heap's reference while the node is in it: the handle may go before. Whoever takes the node out takes it: `fire` under the
+    /// shard's lock, and who holds `armed` after `disarm`.
+    held: Cell<Option<Arc<Later>>>,
     armed: sys::Mutex<bool>,
     call: Box<dyn Fn() + Send + Sync>,
 }
 
-// SAFETY: the node is used under its shard's lock.
+// SAFETY: the node and the heap's reference are used under the shard's lock, or when the node is in no heap under that of `armed`.
 unsafe impl Send for Later {}
 // SAFETY: as above.
 unsafe impl Sync for Later {}
@@ -148,7 +152,8 @@ impl fmt::Debug for AfterFunc {
     }
 }
 
-/// Runs `f` in a goroutine of its own after `d` (T-11). A panic of `f` follows the panic policy (P-16).
+/// Runs `f` in a goroutine of its own after `d` (T-11). A panic of `f` follows the panic policy (P-16). The handle is for who wants to
+/// stop it or to start it anew; without one it runs all the same.
 ///
 /// ```
 /// use std::time::Duration;
@@ -164,61 +169,63 @@ pub fn after_func(d: Duration, f: impl Fn() + Send + Sync + 'static) -> AfterFun
     if let Err(e) = runtime::ensure_started() {
         panic!("cannot start a timer: {}", std::io::Error::from(e));
     }
-    let later = Arc::new_cyclic(|me| Later {
-        me: me.clone(),
-        node: TimerNode::new(),
-        armed: sys::Mutex::new(Rank::Context, false),
-        call: Box::new(f),
-    });
-    let timer = AfterFunc { later };
+    let timer = AfterFunc {
+        later: Arc::new(Later {
+            node: TimerNode::new(),
+            held: Cell::new(None),
+            armed: sys::Mutex::new(Rank::Context, false),
+            call: Box::new(f),
+        }),
+    };
     timer.reset(d);
     timer
 }
 
 impl Later {
-    /// Out of the heap: true if it was still to run.
-    fn take_out(&self, armed: &mut bool) -> bool {
+    /// Out of the heap: the heap's reference, if it was still to run. Not the last one: the caller has its own.
+    fn take_out(&self, armed: &mut bool) -> Option<Arc<Later>> {
         // SAFETY: armed before, by us.
-        std::mem::take(armed) && unsafe { timers::disarm(&self.node) }
+        let pending = std::mem::take(armed) && unsafe { timers::disarm(&self.node) };
+        if pending {
+            self.held.take()
+        } else {
+            None
+        }
     }
 }
 
 impl AfterFunc {
     /// True: it will not run. False: it has started, or was stopped before. Never waits for it (T-11).
     pub fn stop(&self) -> bool {
-        self.later.take_out(&mut self.later.armed.lock())
+        self.later.take_out(&mut self.later.armed.lock()).is_some()
     }
 
     /// Starts it anew, also after it has run; a second run may overlap the first (T-12). The result is as of
     /// [`stop`](AfterFunc::stop).
     pub fn reset(&self, d: Duration) -> bool {
         let mut armed = self.later.armed.lock();
-        let was = self.later.take_out(&mut armed);
+        let was = self.later.take_out(&mut armed).is_some();
         *armed = true;
-        // SAFETY: in no heap now; taken out before it is freed.
+        self.later.held.set(Some(self.later.clone()));
+        // SAFETY: in no heap now; the heap's reference keeps it until it is taken out.
         unsafe { timers::arm(&self.later.node, timers::after(clock::nanos(d)), fire) };
         was
     }
 }
 
-impl Drop for AfterFunc {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-/// It is due. Under the shard's lock: only a weak reference is taken along.
+/// It is due. Under the shard's lock: the heap's reference is passed on.
 unsafe fn fire(node: *mut TimerNode, _: i64, due: &mut Due) {
     unsafe fn run(p: *mut c_void) {
         // SAFETY: made by `into_raw` below.
-        let Some(later) = unsafe { Weak::from_raw(p.cast::<Later>()) }.upgrade() else { return };
+        let later = unsafe { Arc::from_raw(p.cast::<Later>()) };
         let a = Attributes { flags: PINNED, ..Attributes::default() };
         spawn_or_say(a, move || (later.call)());
     }
-    // SAFETY: armed by `AfterFunc::reset`, so it lies in a Later, whose memory is there: before it goes away the node leaves
-    // the heap, under the lock we are under.
+    // SAFETY: armed by `AfterFunc::reset`, so it lies in a Later, which the heap's reference keeps alive.
     unsafe {
         let later = node.cast::<u8>().sub(offset_of!(Later, node)).cast::<Later>();
-        due.tells.push((run, Weak::into_raw((*later).me.clone()).cast_mut().cast()));
+        if let Some(held) = (*later).held.take() {
+            due.tells.push((run, Arc::into_raw(held).cast_mut().cast()));
+        }
     }
 }

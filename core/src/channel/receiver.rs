@@ -261,7 +261,8 @@ impl<T> Receiver<T> {
         }
     }
 
-    /// The number of buffered messages. Messages of waiting senders do not count; a tick that is due counts as one.
+    /// The number of buffered messages. Messages of waiting senders do not count. A tick of `after`, `at` or
+    /// `tick` that is due counts as one, that of a [`Timer`](crate::time::Timer) or [`Ticker`](crate::time::Ticker) does not.
     ///
     /// # Examples
     ///
@@ -276,7 +277,7 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         match &self.source {
             Source::Channel(handle) => handle.chan.len(),
-            Source::Timer(timer) => usize::from(timer.is_due()),
+            Source::Timer(timer) => timer.len(),
             Source::Never => 0,
         }
     }
@@ -312,12 +313,13 @@ impl<T> Receiver<T> {
     pub fn is_full(&self) -> bool {
         match &self.source {
             Source::Channel(handle) => handle.is_full(),
-            Source::Timer(timer) => timer.is_due(),
+            Source::Timer(timer) => timer.len() == timer.cap(),
             Source::Never => true,
         }
     }
 
-    /// The size of the buffer in messages; `None` if it has no limit. A timer's channel has room for one tick.
+    /// The size of the buffer in messages; `None` if it has no limit. That of `after`, `at` and `tick` has room for one tick, that
+    /// of a [`Timer`](crate::time::Timer) or [`Ticker`](crate::time::Ticker) for none.
     ///
     /// # Examples
     ///
@@ -330,7 +332,7 @@ impl<T> Receiver<T> {
     pub fn capacity(&self) -> Option<usize> {
         match &self.source {
             Source::Channel(handle) => handle.chan.cap(),
-            Source::Timer(_) => Some(1),
+            Source::Timer(timer) => Some(timer.cap()),
             Source::Never => Some(0),
         }
     }

@@ -27,17 +27,20 @@ pub(super) fn at_latest(instant: Instant) -> Time {
 pub(super) struct Timer<T> {
     chan: Arc<Chan<Instant>>,
     cast: fn(Instant) -> T,
+    /// Of `zokor::time`: it looks like a channel without a buffer, also with a tick to take (T-03). The others look as
+    /// `crossbeam_channel`'s do, with room for one.
+    synchronous: bool,
 }
 
 impl Timer<Instant> {
     /// Fires at `first`, and then every `period` if there is one.
     pub(super) fn new(first: Instant, period: Option<Duration>) -> Self {
-        Self::of(Chan::timer(first, period))
+        Self { synchronous: false, ..Self::of(Chan::timer(first, period)) }
     }
 
     /// Over a channel that somebody else stops and resets.
     pub(super) fn of(chan: Arc<Chan<Instant>>) -> Self {
-        Self { chan, cast: |instant| instant }
+        Self { chan, cast: |instant| instant, synchronous: true }
     }
 }
 
@@ -54,8 +57,18 @@ impl<T> Timer<T> {
         (self.cast)(instant)
     }
 
+    /// The size of the buffer to look at.
+    pub(super) fn cap(&self) -> usize {
+        usize::from(!self.synchronous)
+    }
+
+    /// How many ticks lie in it.
+    pub(super) fn len(&self) -> usize {
+        usize::from(!self.synchronous && self.is_due())
+    }
+
     /// Whether a tick is due and not yet received.
-    pub(super) fn is_due(&self) -> bool {
+    fn is_due(&self) -> bool {
         let case = SelCase { chan: self.header(), elem: std::ptr::null_mut(), op: Op::ReadyRecv };
         // SAFETY: the channel lives as long as `self`, and a `Ready` case has no element.
         unsafe { select_raw(&[case], NOWAIT, Order::Listed) }.is_ok()
@@ -64,6 +77,6 @@ impl<T> Timer<T> {
 
 impl<T> Clone for Timer<T> {
     fn clone(&self) -> Self {
-        Self { chan: self.chan.clone(), cast: self.cast }
+        Self { chan: self.chan.clone(), cast: self.cast, synchronous: self.synchronous }
     }
 }
