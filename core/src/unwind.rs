@@ -5,8 +5,10 @@
 //!
 //! *Where it sits*: layer 4, above the types.
 
-use crate::context::{Cancel, Context};
+use crate::context::{self, Cancel, Context};
+use crate::go::JoinHandle;
 use crate::group::Group;
+use crate::scope::{ScopedJoinHandle, TryHandle};
 use crate::sync::{singleflight, Barrier, Condvar, Map, Mutex, Once, Pool, RwLock, Semaphore, WaitGroup};
 use crate::timer::{AfterFunc, Ticker, Timer};
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -35,6 +37,10 @@ unwind_safe!(
     [] Timer,
     [] Ticker,
     [] AfterFunc,
+    [] context::AfterFunc,
+    [T] JoinHandle<T>,
+    ['scope, T] ScopedJoinHandle<'scope, T>,
+    ['scope, T] TryHandle<'scope, T>,
 );
 
 const _: () = {

@@ -144,6 +144,14 @@ fn o04_a_call_from_inside_waits_for_ever() {
 }
 
 #[test]
+fn o05_a_once_lock_is_cloned_and_compared_by_its_value() {
+    let (empty, one) = (OnceLock::new(), OnceLock::from(1));
+    assert!(empty.clone() == empty && one.clone() == one && empty != one);
+    let copy = one.clone();
+    assert_eq!((copy.set(2), copy.get(), empty.clone().set(2), empty.get()), (Err(2), Some(&1), Ok(()), None));
+}
+
+#[test]
 fn o05_a_once_value_is_made_once() {
     check(|| {
         let calls = Counter::default();

@@ -214,6 +214,26 @@ fn rw06_misuse_is_fatal() {
 }
 
 #[test]
+fn rw07_a_try_waits_as_long_as_it_is_told() {
+    check(|| {
+        let lock = RwLock::new(7);
+        let (short, soon) = (Duration::from_millis(2), || Instant::now() + Duration::from_millis(2));
+        let w = lock.try_write_for(Duration::MAX).unwrap();
+        assert_eq!(format!("{w}"), "7");
+        assert!(lock.try_read_for(short).is_none() && lock.try_read_until(soon()).is_none());
+        assert!(lock.try_write_for(Duration::ZERO).is_none() && lock.try_write_until(soon()).is_none());
+        drop(w);
+        let r = lock.try_read_for(Duration::ZERO).unwrap();
+        assert_eq!(format!("{r}"), "7");
+        assert!(lock.try_read_for(Duration::MAX).is_some() && lock.try_write_for(short).is_none());
+        assert!(lock.try_read().is_some(), "the writer that gave up left no mark");
+        drop(r);
+        *lock.try_write_for(short).unwrap() += 1;
+        assert_eq!(lock.into_inner(), 8);
+    });
+}
+
+#[test]
 fn rw07_a_failed_try_lock_leaves_no_mark() {
     check(|| {
         let l = raw();

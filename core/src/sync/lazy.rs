@@ -142,6 +142,21 @@ impl<T> OnceLock<T> {
     }
 }
 
+impl<T: Clone> Clone for OnceLock<T> {
+    /// A place with a clone of the value, or an empty one.
+    fn clone(&self) -> OnceLock<T> {
+        self.get().map_or_else(OnceLock::new, |v| OnceLock::from(v.clone()))
+    }
+}
+
+impl<T: PartialEq> PartialEq for OnceLock<T> {
+    fn eq(&self, other: &OnceLock<T>) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl<T: Eq> Eq for OnceLock<T> {}
+
 impl<T> From<T> for OnceLock<T> {
     fn from(value: T) -> OnceLock<T> {
         let cell = OnceLock::new();

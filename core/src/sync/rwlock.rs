@@ -41,9 +41,10 @@ use crate::sched;
 use crate::sys::{self, RawLock};
 use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
-use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+mod guard;
+pub use guard::{RwLockReadGuard, RwLockWriteGuard};
 
 const READER: u64 = 1;
 const READERS: u64 = u32::MAX as u64;
@@ -431,26 +432,26 @@ impl<T: ?Sized> RwLock<T> {
     #[inline]
     pub fn read(&self) -> RwLockReadGuard<'_, T> {
         self.raw.rlock();
-        RwLockReadGuard { lock: self, value: PhantomData }
+        RwLockReadGuard::new(self)
     }
 
     /// Waits until nobody has the value; returns a guard that has it alone. Not cancelable.
     #[inline]
     pub fn write(&self) -> RwLockWriteGuard<'_, T> {
         self.raw.lock();
-        RwLockWriteGuard { lock: self, value: PhantomData }
+        RwLockWriteGuard::new(self)
     }
 
     /// A shared guard if no writer has the value or waits for it.
     #[inline]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
-        self.raw.try_rlock().then(|| RwLockReadGuard { lock: self, value: PhantomData })
+        self.raw.try_rlock().then(|| RwLockReadGuard::new(self))
     }
 
     /// A sole guard if nobody has the value.
     #[inline]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
-        self.raw.try_lock().then(|| RwLockWriteGuard { lock: self, value: PhantomData })
+        self.raw.try_lock().then(|| RwLockWriteGuard::new(self))
     }
 
     /// As [`read`](RwLock::read), until `deadline` at most.
@@ -459,7 +460,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Which of deadline and cancellation came first.
     pub fn read_until(&self, deadline: Instant) -> Result<RwLockReadGuard<'_, T>, WaitError> {
         self.raw.rlock_until(super::deadline(deadline))?;
-        Ok(RwLockReadGuard { lock: self, value: PhantomData })
+        Ok(RwLockReadGuard::new(self))
     }
 
     /// As [`write`](RwLock::write), until `deadline` at most. A writer that gives up lets in the readers that waited for it.
@@ -468,7 +469,7 @@ impl<T: ?Sized> RwLock<T> {
     /// Which of deadline and cancellation came first.
     pub fn write_until(&self, deadline: Instant) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
         self.raw.lock_until(super::deadline(deadline))?;
-        Ok(RwLockWriteGuard { lock: self, value: PhantomData })
+        Ok(RwLockWriteGuard::new(self))
     }
 
     /// As [`read`](RwLock::read), but ends when the goroutine's context does.
@@ -477,7 +478,7 @@ impl<T: ?Sized> RwLock<T> {
     /// `Cancelled`, or `TimedOut` by the context's deadline.
     pub fn read_cancelable(&self) -> Result<RwLockReadGuard<'_, T>, WaitError> {
         self.raw.rlock_until(FOREVER)?;
-        Ok(RwLockReadGuard { lock: self, value: PhantomData })
+        Ok(RwLockReadGuard::new(self))
     }
 
     /// As [`write`](RwLock::write), but ends when the goroutine's context does.
@@ -486,7 +487,7 @@ impl<T: ?Sized> RwLock<T> {
     /// `Cancelled`, or `TimedOut` by the context's deadline.
     pub fn write_cancelable(&self) -> Result<RwLockWriteGuard<'_, T>, WaitError> {
         self.raw.lock_until(FOREVER)?;
-        Ok(RwLockWriteGuard { lock: self, value: PhantomData })
+        Ok(RwLockWriteGuard::new(self))
     }
 
     /// As [`read_until`](RwLock::read_until), without the reason.
@@ -497,6 +498,16 @@ impl<T: ?Sized> RwLock<T> {
     /// As [`write_until`](RwLock::write_until), without the reason.
     pub fn try_write_until(&self, deadline: Instant) -> Option<RwLockWriteGuard<'_, T>> {
         self.write_until(deadline).ok()
+    }
+
+    /// As [`try_read_until`](RwLock::try_read_until), for a time from now.
+    pub fn try_read_for(&self, time: Duration) -> Option<RwLockReadGuard<'_, T>> {
+        self.raw.rlock_until(super::after(time)).is_ok().then(|| RwLockReadGuard::new(self))
+    }
+
+    /// As [`try_write_until`](RwLock::try_write_until), for a time from now.
+    pub fn try_write_for(&self, time: Duration) -> Option<RwLockWriteGuard<'_, T>> {
+        self.raw.lock_until(super::after(time)).is_ok().then(|| RwLockWriteGuard::new(self))
     }
 
     /// The value, which by the borrow nobody else can have.
@@ -525,74 +536,6 @@ impl<T: ?Sized + std::fmt::Debug> std::fmt::Debug for RwLock<T> {
             None => d.field("data", &format_args!("<locked>")),
         };
         d.finish_non_exhaustive()
-    }
-}
-
-/// Shared access to the value of a [`RwLock`]; dropping it gives it back.
-#[must_use = "the lock is given back when the guard is dropped"]
-pub struct RwLockReadGuard<'a, T: ?Sized> {
-    lock: &'a RwLock<T>,
-    value: PhantomData<&'a T>,
-}
-
-/// Sole access to the value of a [`RwLock`]; dropping it gives it back.
-#[must_use = "the lock is given back when the guard is dropped"]
-pub struct RwLockWriteGuard<'a, T: ?Sized> {
-    lock: &'a RwLock<T>,
-    value: PhantomData<&'a mut T>,
-}
-
-impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
-    type Target = T;
-
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        // SAFETY: by R1 there is no writer while a reader is counted.
-        unsafe { &*self.lock.value.get() }
-    }
-}
-
-impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
-    type Target = T;
-
-    #[inline(always)]
-    fn deref(&self) -> &T {
-        // SAFETY: by R1 the writer is alone.
-        unsafe { &*self.lock.value.get() }
-    }
-}
-
-impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
-    #[inline(always)]
-    fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: by R1 the writer is alone, and the guard is borrowed mutably.
-        unsafe { &mut *self.lock.value.get() }
-    }
-}
-
-impl<T: ?Sized> Drop for RwLockReadGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lock.raw.runlock();
-    }
-}
-
-impl<T: ?Sized> Drop for RwLockWriteGuard<'_, T> {
-    #[inline]
-    fn drop(&mut self) {
-        self.lock.raw.unlock();
-    }
-}
-
-impl<T: ?Sized + std::fmt::Debug> std::fmt::Debug for RwLockReadGuard<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: ?Sized + std::fmt::Debug> std::fmt::Debug for RwLockWriteGuard<'_, T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        (**self).fmt(f)
     }
 }
 
