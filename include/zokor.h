@@ -638,7 +638,8 @@ ZK_API void zk_panic(const char *msg) ZK_NORETURN;
 
 /* Runs fn(arg). ZK_EPANIC if it panicked; msg (may be NULL) gets the text, cut off to msg_size
  * bytes with the NUL. [any]
- * ZK_ENOTSUP: not on this CPU; fn was not run. */
+ * ZK_ENOTSUP: not on this CPU; fn was not run.
+ * An exception of C++ is not stopped; what was deferred runs when it passes. */
 ZK_API int zk_try(zk_fn fn, void *arg, char *msg, size_t msg_size);
 
 #if defined(__GNUC__) && !defined(__cplusplus)

@@ -104,6 +104,8 @@ pub(crate) unsafe fn copy(text: &str, to: *mut c_char, size: usize) {
 ///
 /// ZK_ENOTSUP: not on this CPU; fn was not run.
 ///
+/// An exception of C++ is not stopped; what was deferred runs when it passes.
+///
 /// # Safety
 /// H2; `fn` may be called with `arg`, and left by a jump.
 #[no_mangle]

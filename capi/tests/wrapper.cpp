@@ -452,6 +452,36 @@ static void plain_threads_take_part() {
   for (bool s : seen) CHECK(s);
 }
 
+// zk_try does not stop an exception; what was deferred below it runs, and a panic afterwards goes to a try that is still in progress.
+struct passing { int deferred, caught; };
+static void count_deferred(void *arg) { static_cast<passing *>(arg)->deferred++; }
+static void throws_an_exception(void *arg) {
+  OK(zk_defer(count_deferred, arg));
+  if (zk_goid() != 0) zk_block_begin(); // ended for it
+  throw 5;
+}
+static void tries_twice(void *arg) {
+  OK(zk_defer(count_deferred, arg));
+  EQ(zk_try(throws_an_exception, arg, nullptr, 0), 0); // does not come back
+}
+static void panics(void *) { zk_panic("an outer one"); }
+static void catches(void *arg) {
+  auto *p = static_cast<passing *>(arg);
+  try { zk_try(tries_twice, p, nullptr, 0); } catch (int i) { p->caught += i; }
+  EQ(p->deferred, 2);
+  panics(nullptr);
+}
+static void an_exception_passes_through_a_try() {
+  for (int i = 0; i < 3; i++) {
+    passing p{};
+    char text[40] = "";
+    EQ(zk_try(catches, &p, text, sizeof text), ZK_EPANIC);
+    EQ(strcmp(text, "an outer one"), 0);
+    EQ(p.deferred, 2);
+    EQ(p.caught, 5);
+  }
+}
+
 static void uncaught() {
   zokor::go([] { throw std::runtime_error("nobody catches this"); });
   for (;;) zokor::yield();
@@ -477,6 +507,7 @@ static const zt_test tests[] = {
   BOTH(goexit_runs_destructors),
   BOTH(exceptions_inside_a_goroutine),
   BOTH(exceptions_caught_while_others_throw),
+  BOTH(an_exception_passes_through_a_try),
   BOTH(select_runs_the_chosen_arm),
   BOTH(select_keeps_or_destroys_each_value_once),
   BOTH(an_arm_sends_its_value_once),

@@ -6,7 +6,8 @@
 //! # Invariants
 //!
 //! - **D1** `tries` is the chain of calls of [`try_call`] in progress on this goroutine (or thread), innermost first; each knows how many
-//!   deferred functions there were when it began, and these are not its business.
+//!   deferred functions there were when it began, and these are not its business. It leaves the chain however it ends: by return, by a jump, or
+//!   because an exception passes through.
 //! - **D2** A deferred function is taken out of the list before it runs: it runs once, also if it panics.
 //! - **D3** A goroutine that exits (`goexit`) does not come back to a try that was in progress then, so they leave the chain (P-10).
 //!   A panic in a deferred function that one of them was responsible for is over, as if it had been caught, and the exit goes on;
@@ -143,9 +144,11 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
             (*p).panics = s.panics.len();
             s.tries = p;
         });
+        let passed = Passed { t: p, sections };
         if escape::call(&raw mut (*p).escape, tried, p.cast()) {
             blocking::end_down_to(sections);
         }
+        std::mem::forget(passed);
         // What panicked below this call is caught here: the last of them speaks. Those that were in progress before, whose
         // deferred functions we may be in, go on.
         let caught = with(|s| {
@@ -157,6 +160,32 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
             Some(msg) => Err(Some(msg)),
             None => Ok(()),
         }
+    }
+}
+
+/// A try through which an exception passes, of C++ or of Rust, to somebody who catches it further up: dropped then only. What the try was
+/// responsible for runs, as at its other ends.
+struct Passed {
+    t: *mut Try,
+    sections: u32,
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        blocking::end_down_to(self.sections);
+        let down_to = with(|s| {
+            if !std::ptr::eq(s.tries, self.t) {
+                return usize::MAX; // the goroutine exits, and this try has left the chain (D3)
+            }
+            // SAFETY: the try is the innermost in progress until here (D1).
+            unsafe {
+                s.tries = (*self.t).outer;
+                s.scopes = (*self.t).scopes;
+                s.panics.truncate((*self.t).panics);
+                (*self.t).defers
+            }
+        });
+        run_down_to(down_to);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! *Where it sits.* Layer 1, behind `arch/mod.rs`. Calls nothing.
 
-use super::object::first_frame;
+use super::object::function;
 use super::Entry;
 use core::arch::asm;
 
@@ -35,7 +35,8 @@ pub struct Context {
 // during the call, which ends chains of frame pointers. sp is the stack's top, 16-aligned, as the CPU asks.
 // `hint #38` is `bti jc`: with branch target identification on, only marked places may be jumped
 // to; elsewhere it does nothing. The call never returns; udf gives the return address a place.
-first_frame!(
+function!(
+    "zokor_context_entry":
     ".cfi_undefined x30",
     ".cfi_undefined x29",
     "hint #38",

@@ -3,9 +3,10 @@
 //!
 //! *Where it sits.* Layer 1, beside the context switch and in its style. Called by `defer.rs` for `zk_try`.
 //!
-//! [`call`] stores four words and calls a function on the same stack. [`leave`] continues after that call, as if it had
-//! returned; every frame in between is gone without being looked at. So no frame of Rust or C++ that has something to
-//! clean up may lie between the two.
+//! [`call`] saves what its caller may rely on in its own frame, stores two words and calls a function on the same stack. [`leave`] continues after
+//! that call, as if it had returned; every frame in between is gone without being looked at. So no frame of Rust or C++ that has
+//! something to clean up may lie between the two. An exception passes through like through any function: it is one in assembly with
+//! an unwind table, because the compiler takes an `asm!` block for something that does not unwind.
 
 #[cfg(target_arch = "x86_64")]
 #[path = "escape/x86_64.rs"]
@@ -26,15 +27,13 @@ pub use imp::{call, leave, SUPPORTED};
 #[derive(Debug)]
 pub struct Escape {
     sp: usize,
-    bp: usize,
-    bx: usize,
     ip: usize,
 }
 
 impl Escape {
     /// To nowhere.
     pub const fn new() -> Escape {
-        Escape { sp: 0, bp: 0, bx: 0, ip: 0 }
+        Escape { sp: 0, ip: 0 }
     }
 }
 

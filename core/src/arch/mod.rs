@@ -93,10 +93,10 @@ mod imp;
 #[path = "boost.rs"]
 mod imp;
 
-#[cfg(all(not(feature = "boost-context"), not(target_vendor = "apple")))]
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), not(target_vendor = "apple")))]
 #[path = "object/elf.rs"]
 mod object;
-#[cfg(all(not(feature = "boost-context"), target_vendor = "apple"))]
+#[cfg(all(any(target_arch = "x86_64", target_arch = "aarch64"), target_vendor = "apple"))]
 #[path = "object/macho.rs"]
 mod object;
 

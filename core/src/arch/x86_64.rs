@@ -2,7 +2,7 @@
 //!
 //! *Where it sits.* Layer 1, behind `arch/mod.rs`. Calls nothing.
 
-use super::object::first_frame;
+use super::object::function;
 use super::Entry;
 use core::arch::asm;
 
@@ -38,7 +38,8 @@ pub struct Context {
 // rsp is the stack's top and 16-aligned; the call pushes eight bytes, as the ABI asks of every
 // call. rbp is zero during the call, so that walkers by frame pointer stop as well. The call
 // never returns; ud2 says so to the CPU and gives the return address a place within this symbol.
-first_frame!(
+function!(
+    "zokor_context_entry":
     ".cfi_undefined rip",
     ".cfi_undefined rbp",
     "mov rdi, rbx",

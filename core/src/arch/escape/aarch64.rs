@@ -2,6 +2,7 @@
 //!
 //! *Where it sits*: see `escape.rs`.
 
+use super::super::object::function;
 use super::{Called, Escape};
 use core::arch::asm;
 use core::ffi::c_void;
@@ -9,40 +10,77 @@ use core::ffi::c_void;
 /// This CPU has it.
 pub const SUPPORTED: bool = true;
 
-/// Calls `f(arg)`. True: it was left by [`leave`].
+// It saves what a callee keeps, notes where it stands, and calls: x0 has the Escape, x1 the function, x2 the argument. Whoever leaves comes to
+// label 2 with sp as it was there and 1 in x0. The stack pointer does not move between the saves and the end, so one rule serves
+// the unwinder throughout.
+function!(
+    "zokor_call_to_leave":
+    "hint #34", // bti c: the place may be called
+    "stp x29, x30, [sp, #-160]!",
+    ".cfi_def_cfa_offset 160",
+    ".cfi_offset x29, -160",
+    ".cfi_offset x30, -152",
+    "mov x29, sp", // the chain of frame pointers goes on
+    "stp x19, x20, [sp, #16]",
+    ".cfi_offset x19, -144",
+    ".cfi_offset x20, -136",
+    "stp x21, x22, [sp, #32]",
+    ".cfi_offset x21, -128",
+    ".cfi_offset x22, -120",
+    "stp x23, x24, [sp, #48]",
+    ".cfi_offset x23, -112",
+    ".cfi_offset x24, -104",
+    "stp x25, x26, [sp, #64]",
+    ".cfi_offset x25, -96",
+    ".cfi_offset x26, -88",
+    "stp x27, x28, [sp, #80]",
+    ".cfi_offset x27, -80",
+    ".cfi_offset x28, -72",
+    "stp d8, d9, [sp, #96]",
+    ".cfi_offset d8, -64",
+    ".cfi_offset d9, -56",
+    "stp d10, d11, [sp, #112]",
+    ".cfi_offset d10, -48",
+    ".cfi_offset d11, -40",
+    "stp d12, d13, [sp, #128]",
+    ".cfi_offset d12, -32",
+    ".cfi_offset d13, -24",
+    "stp d14, d15, [sp, #144]",
+    ".cfi_offset d14, -16",
+    ".cfi_offset d15, -8",
+    "adr x9, 2f",
+    "mov x10, sp",
+    "stp x10, x9, [x0]",
+    "mov x0, x2",
+    "blr x1",
+    "mov x0, #0",
+    "2:",
+    "hint #38", // bti jc: the place may be jumped to
+    "ldp x19, x20, [sp, #16]",
+    "ldp x21, x22, [sp, #32]",
+    "ldp x23, x24, [sp, #48]",
+    "ldp x25, x26, [sp, #64]",
+    "ldp x27, x28, [sp, #80]",
+    "ldp d8, d9, [sp, #96]",
+    "ldp d10, d11, [sp, #112]",
+    "ldp d12, d13, [sp, #128]",
+    "ldp d14, d15, [sp, #144]",
+    "ldp x29, x30, [sp], #160",
+    ".cfi_def_cfa_offset 0",
+    "ret",
+);
+
+extern "C-unwind" {
+    fn zokor_call_to_leave(to: *mut Escape, f: Called, arg: *mut c_void) -> u32;
+}
+
+/// Calls `f(arg)`. True: it was left by [`leave`]. An exception passes through.
 ///
 /// # Safety
 /// `f(arg)` is sound to call; `to` is used by nobody else until this returns.
-#[inline(never)]
 pub unsafe fn call(to: *mut Escape, f: Called, arg: *mut c_void) -> bool {
-    let left: u64;
-    // SAFETY: sp is aligned for a call and the same at both labels. All registers are declared as clobbered but x19 and x29:
-    // a callee keeps them, and who leaves restores them from the four words. v8 to v15 are declared whole.
-    unsafe {
-        asm!(
-            "adr x9, 2f",
-            "mov x10, sp",
-            "stp x10, x29, [x0]",
-            "stp x19, x9, [x0, #16]",
-            "mov x0, x1",
-            "blr x2",
-            "mov x0, #0",
-            "b 3f",
-            "2:",
-            "hint #38", // bti jc: the place may be jumped to
-            "mov x0, #1",
-            "3:",
-            inout("x0") to => left,
-            inout("x1") arg => _,
-            inout("x2") f => _,
-            out("x20") _, out("x21") _, out("x22") _, out("x23") _, out("x24") _,
-            out("x25") _, out("x26") _, out("x27") _, out("x28") _,
-            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
-            clobber_abi("C"),
-        );
-    }
-    left != 0
+    // SAFETY: by the caller.
+    unsafe { zokor_call_to_leave(to, f, arg) != 0 }
 }
 
 /// Continues after the [`call`] that filled `to`, on this very stack.
@@ -53,9 +91,9 @@ pub unsafe fn leave(to: *const Escape) -> ! {
     // SAFETY: the caller vouches for `to`; nothing of this frame is used afterwards.
     unsafe {
         asm!(
-            "ldp x10, x29, [x0]",
-            "ldp x19, x16, [x0, #16]",
+            "ldp x10, x16, [x0]",
             "mov sp, x10",
+            "mov x0, #1",
             "br x16",
             in("x0") to,
             options(noreturn),

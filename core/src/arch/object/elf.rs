@@ -1,28 +1,28 @@
-//! How a first frame is written for ELF.
+//! How a function in assembly is written for ELF.
 //!
 //! *Where it sits.* Layer 1, behind `arch/mod.rs`. Calls nothing.
 
-/// Assembles the instructions of `zokor_context_entry` with everything around them: section, symbol, unwind entry.
+/// Assembles the instructions of a function with everything around them: section, symbol, unwind entry.
 ///
 /// The symbol is hidden, not local: with several codegen units the code that takes its address may sit in another
 /// object file, and a shared library must not export it. A macro, because assembly text is put together before
 /// there are types.
-macro_rules! first_frame {
-    ($($line:literal),* $(,)?) => {
+macro_rules! function {
+    ($name:literal: $($line:literal),* $(,)?) => {
         ::core::arch::global_asm!(
-            ".pushsection .text.zokor_context_entry,\"ax\",@progbits",
+            ::core::concat!(".pushsection .text.", $name, ",\"ax\",@progbits"),
             ".p2align 4",
-            ".globl zokor_context_entry",
-            ".hidden zokor_context_entry",
-            ".type zokor_context_entry,@function",
-            "zokor_context_entry:",
+            ::core::concat!(".globl ", $name),
+            ::core::concat!(".hidden ", $name),
+            ::core::concat!(".type ", $name, ",@function"),
+            ::core::concat!($name, ":"),
             ".cfi_startproc",
             $($line,)*
             ".cfi_endproc",
-            ".size zokor_context_entry, . - zokor_context_entry",
+            ::core::concat!(".size ", $name, ", . - ", $name),
             ".popsection",
         );
     };
 }
 
-pub(super) use first_frame;
+pub(super) use function;

@@ -1,20 +1,20 @@
-//! How a first frame is written for Mach-O, where C names start with an underscore.
+//! How a function in assembly is written for Mach-O, where C names start with an underscore.
 //!
 //! *Where it sits.* Layer 1, behind `arch/mod.rs`. Calls nothing.
 
-/// Assembles the instructions of `zokor_context_entry` with everything around them: section, symbol, unwind entry.
+/// Assembles the instructions of a function with everything around them: section, symbol, unwind entry.
 ///
 /// The symbol is hidden, not local: with several codegen units the code that takes its address may sit in another
 /// object file, and a shared library must not export it. A macro, because assembly text is put together before
 /// there are types.
-macro_rules! first_frame {
-    ($($line:literal),* $(,)?) => {
+macro_rules! function {
+    ($name:literal: $($line:literal),* $(,)?) => {
         ::core::arch::global_asm!(
             ".pushsection __TEXT,__text,regular,pure_instructions",
             ".p2align 4",
-            ".globl _zokor_context_entry",
-            ".private_extern _zokor_context_entry",
-            "_zokor_context_entry:",
+            ::core::concat!(".globl _", $name),
+            ::core::concat!(".private_extern _", $name),
+            ::core::concat!("_", $name, ":"),
             ".cfi_startproc",
             $($line,)*
             ".cfi_endproc",
@@ -23,4 +23,4 @@ macro_rules! first_frame {
     };
 }
 
-pub(super) use first_frame;
+pub(super) use function;
