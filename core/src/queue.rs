@@ -12,7 +12,7 @@
 //!
 //! `in_use`: the owner is at the chain, or about to be. `stealing`: a thief has the chain or asks for
 //! it; also the try-lock among thieves. `hint`: twice the chain's
-//! length, that of `woken` included, plus one if the `next` slot is filled, when somebody last left it.
+//! length, those of `woken` and `aside` included, plus one if the `next` slot is filled, when somebody last left it.
 //!
 //! # Protocol
 //!
@@ -26,6 +26,15 @@
 //!   O4  use the chain                        T5  stealing = false
 //!   O5  in_use = false
 //! ```
+//!
+//! # Order
+//!
+//! First in, first out, but for those whose moment has come (`woken`) and where there are many. A goroutine that starts others and waits for them
+//! keeps its stack until all of them have ended. In one long chain they would lie behind everybody who came before, so that of a tree of
+//! goroutines nearly all that wait for children would wait at the same time. So when somebody new comes and `MANY` are in the chain, those are *set
+//! aside*, and those who come next run before them. The chain begins with those set aside when it is empty, and they have one turn in `ASIDE`
+//! before that: none of them waits for more than `ASIDE` times as many turns as there are in front of it. It is what Go does with what its
+//! ring of 256 has no room for, and with the 61st turn (rule G-10).
 //!
 //! # Invariants
 //!
@@ -51,15 +60,28 @@ use crate::sys::{heavy_fence, light_fence};
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
+/// So many are in the chain when one more comes that is new: all of them are set aside. Few in checked builds, whose tests are to meet
+/// it everywhere.
+pub(crate) const MANY: usize = match (cfg!(loom), cfg!(debug_assertions)) {
+    (true, _) => 1,
+    (_, true) => 32,
+    _ => 1024,
+};
+/// One turn in so many belongs to those set aside.
+pub(crate) const ASIDE: u32 = 64;
+
 /// What the lock of a [`LocalQueue`] protects: the chain (to which it dereferences), the one of those whose moment has
-/// come, and the slot for the goroutine that runs before all of them.
+/// come, the one of those set aside, and the slot for the goroutine that runs before all of them.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Inner<N: Linked> {
+    /// The one that runs next, in no chain; null if there is none. Not counted in `len`.
+    pub(crate) next: *mut N,
     chain: Fifo<N>,
     /// A second chain, which takes turns with the first: see [`turn`](Inner::turn).
     pub(crate) woken: Fifo<N>,
-    /// The one that runs next, in no chain; null if there is none. Not counted in `len`.
-    pub(crate) next: *mut N,
+    /// Those who were in front when the chain became too long, in order of arrival: see [`put_new`](Inner::put_new).
+    aside: Fifo<N>,
 }
 
 impl<N: Linked> Deref for Inner<N> {
@@ -79,26 +101,39 @@ impl<N: Linked> DerefMut for Inner<N> {
 }
 
 impl<N: Linked> Inner<N> {
-    /// The chain to take from: the one whose turn it is, or the other if that is empty.
+    /// The chain to take from at the `n`th turn. Every other turn is that of `woken`, one in `ASIDE` that of `aside`, all others the
+    /// chain's. An empty chain is replaced by `aside`.
     #[inline(always)]
-    pub(crate) fn turn(&mut self, woken_first: bool) -> &mut Fifo<N> {
-        if !self.woken.is_empty() && (woken_first || self.chain.is_empty()) {
+    pub(crate) fn turn(&mut self, n: u32) -> &mut Fifo<N> {
+        if self.chain.is_empty() {
+            std::mem::swap(&mut self.chain, &mut self.aside);
+        }
+        if !self.woken.is_empty() && (n % 2 == 0 || self.chain.is_empty()) {
             &mut self.woken
+        } else if !self.aside.is_empty() && n % ASIDE == 1 {
+            &mut self.aside
         } else {
             &mut self.chain
         }
     }
 
+    /// Whether there are others than those in the chain, so that they have to take turns.
+    #[inline(always)]
+    pub(crate) fn takes_turns(&self) -> bool {
+        !self.woken.is_empty() || !self.aside.is_empty()
+    }
+
     /// How many nodes there are, `next` not counted.
     #[inline(always)]
     fn total(&self) -> usize {
-        self.chain.len + self.woken.len
+        self.chain.len + self.woken.len + self.aside.len
     }
 
-    /// Takes half of both chains, rounded up, and `max` nodes at most. For thieves.
+    /// Takes half of all chains, rounded up, and `max` nodes at most: the oldest. For thieves.
     pub(crate) fn take_half(&mut self, max: usize) -> Fifo<N> {
         let n = self.total().div_ceil(2).min(max);
         let mut part = self.woken.split_front(n.min(self.woken.len.div_ceil(2)));
+        part.append_all(self.aside.split_front(n - part.len));
         part.append_all(self.chain.split_front(n - part.len));
         part
     }
@@ -106,8 +141,21 @@ impl<N: Linked> Inner<N> {
     /// Takes everything but `next`.
     pub(crate) fn take_all(&mut self) -> Fifo<N> {
         let mut all = std::mem::take(&mut self.woken);
+        all.append_all(std::mem::take(&mut self.aside));
         all.append_all(std::mem::take(&mut self.chain));
         all
+    }
+
+    /// Puts `node` behind all others.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Fifo::push_back`].
+    #[inline(always)]
+    pub(crate) unsafe fn push_behind(&mut self, node: *mut N) {
+        let last = if self.aside.is_empty() { &mut self.chain } else { &mut self.aside };
+        // SAFETY: by the caller.
+        unsafe { last.push_back(node) };
     }
 
     /// Puts `node` into the slot and returns the one that was there, or null.
@@ -128,6 +176,29 @@ impl<N: Linked> Inner<N> {
             // SAFETY: by the caller, and the slot's node is in no chain.
             unsafe { self.chain.push_back(old) };
         }
+    }
+
+    /// The same for a node that is new. Before the chain becomes too long for it, all in it are set aside, behind those who are there, and the
+    /// answer is true.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Fifo::push_back`].
+    #[inline(always)]
+    pub(crate) unsafe fn put_new(&mut self, node: *mut N) -> bool {
+        let many = self.chain.len >= MANY;
+        if many {
+            self.set_aside();
+        }
+        // SAFETY: by the caller.
+        unsafe { self.put_next(node) };
+        many
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_aside(&mut self) {
+        self.aside.append_all(std::mem::take(&mut self.chain));
     }
 
     /// Empties the slot and returns what was in it, or null.
@@ -175,7 +246,7 @@ impl<N: Linked> LocalQueue<N> {
     const_new! {
         /// An empty queue.
         pub(crate) const fn new() -> LocalQueue<N> {
-            let inner = Inner { chain: Fifo::new(), woken: Fifo::new(), next: ptr::null_mut() };
+            let inner = Inner { chain: Fifo::new(), woken: Fifo::new(), aside: Fifo::new(), next: ptr::null_mut() };
             LocalQueue {
                 owner: OwnerSide {
                     in_use: AtomicBool::new(false),

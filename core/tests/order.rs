@@ -1,10 +1,11 @@
-//! Who runs next, who gets what, and what goroutines are known by: rules G-09, G-22 and G-23.
+//! Who runs next, who gets what, and what goroutines are known by: rules G-09, G-10, G-22 and G-23.
 
 mod common;
 
 use common::*;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex as StdMutex};
-use zokor::channel::bounded;
+use zokor::channel::{bounded, Sender};
 use zokor::sync::{Condvar, Mutex};
 use zokor::{raw, Builder, WaitGroup};
 
@@ -118,6 +119,77 @@ fn g09_a_chain_of_wake_ups_shares_one_time_slice() {
         let exchanges = lead.join().unwrap();
         assert!(echo.join().unwrap());
         assert!(exchanges >= 40, "{exchanges} exchanges in 20 turns: the pair was sent to the back each time");
+    });
+}
+
+// ---- G-10 -------------------------------------------------------------------------------------------------------
+
+/// Goroutines of a tree that wait for their children, and the most that did so at once.
+#[derive(Default)]
+struct Waiting {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// A node with ten children, down to those of no size; the sum of what has no children.
+fn tree(waiting: &Arc<Waiting>, up: &Sender<usize>, size: usize) {
+    if size == 1 {
+        return up.send(1).unwrap();
+    }
+    waiting.most.fetch_max(waiting.now.fetch_add(1, Relaxed) + 1, Relaxed);
+    let (tx, rx) = bounded(0);
+    for _ in 0..10 {
+        let (waiting, tx) = (waiting.clone(), tx.clone());
+        drop(zokor::go(move || tree(&waiting, &tx, size / 10)));
+    }
+    let sum = (0..10).map(|_| rx.recv().unwrap()).sum();
+    waiting.now.fetch_sub(1, Relaxed);
+    up.send(sum).unwrap();
+}
+
+/// Children do not wait behind all who came before their parent: of 11,111 goroutines with children not most wait for them at once.
+#[test]
+fn g10_in_a_tree_of_goroutines_few_wait_for_their_children_at_once() {
+    check_on(&[1], || {
+        let waiting = Arc::new(Waiting::default());
+        let (tx, rx) = bounded(0);
+        let root = waiting.clone();
+        drop(zokor::go(move || tree(&root, &tx, 100_000)));
+        assert_eq!(rx.recv(), Ok(100_000));
+        let most = waiting.most.load(Relaxed);
+        assert!(most < 4_000, "{most} at once; in order of arrival it would be more than 5,000");
+    });
+}
+
+/// Starts its own like, and ends, until told to stop. Another one takes its place in front, so that it does not use up the time slice.
+fn goes_on(stop: &Arc<AtomicBool>, turns: &Arc<AtomicUsize>) {
+    if !stop.load(Relaxed) {
+        turns.fetch_add(1, Relaxed);
+        let (stop, turns) = (stop.clone(), turns.clone());
+        drop(zokor::go(move || goes_on(&stop, &turns)));
+        drop(zokor::go(|| {}));
+    }
+}
+
+/// Who came before many others is passed by them, but not for ever, though there is always somebody newer.
+#[test]
+fn g10_who_is_passed_by_newer_ones_has_turns_as_well() {
+    check(|| {
+        let (wg, stop, turns) = (WaitGroup::new(), Arc::new(AtomicBool::new(false)), Arc::default());
+        zokor::scope(|s| {
+            wg.add(3_000);
+            for _ in 0..3_000 {
+                s.go(|| wg.done());
+            }
+            for _ in 0..8 {
+                s.go(|| goes_on(&stop, &turns));
+            }
+            wg.wait();
+            stop.store(true, Relaxed);
+        });
+        // With one worker each of them waits for 64 turns of newer ones.
+        let turns = turns.load(Relaxed);
+        assert!(turns < 250_000, "{turns} turns of newer ones before 3,000 older ones had theirs");
     });
 }
 

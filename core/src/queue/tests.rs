@@ -50,8 +50,8 @@ mod threads {
 
     #[test]
     fn sides_do_not_share_a_cache_line() {
-        assert_eq!(std::mem::size_of::<OwnerSide<Node>>(), 64);
-        assert_eq!(std::mem::size_of::<LocalQueue<Node>>(), 128);
+        assert_eq!(std::mem::size_of::<OwnerSide<Node>>(), 128);
+        assert_eq!(std::mem::size_of::<LocalQueue<Node>>(), 192);
     }
 
     #[test]
@@ -86,7 +86,7 @@ mod threads {
             q.owner(|i| (0..4).for_each(|id| i.push_back(node(id))));
             q.owner(|i| (10..13).for_each(|id| i.woken.push_back(node(id))));
             assert_eq!(q.len_hint(), 7);
-            let turn = |woken| consume(q.owner(|i| i.turn(woken).pop_front()));
+            let turn = |woken| consume(q.owner(|i| i.turn(if woken { 0 } else { 3 }).pop_front()));
             assert_eq!([turn(true), turn(false)], [10, 0], "by turns");
             // Half of each.
             assert_eq!(steal(&q), Some(vec![11, 1, 2]));
@@ -100,6 +100,56 @@ mod threads {
             assert_eq!(drain(&mut q.owner(Inner::take_all)), [1, 2, 3]);
         }
         assert!(!q.has_work_hint());
+    }
+
+    /// Fills the slot and the chain with `MANY + 1` new nodes, from 0 on, and puts one more into the slot: all in the chain are set aside.
+    fn with_many_aside() -> LocalQueue<Node> {
+        let q = LocalQueue::new();
+        for id in 0..=MANY {
+            // SAFETY: the only thread that knows the queue.
+            assert!(unsafe { !q.owner(|i| i.put_new(node(id))) }, "so many stay in order");
+        }
+        // SAFETY: as above.
+        assert!(unsafe { q.owner(|i| i.put_new(node(MANY + 1))) }, "one too many");
+        assert_eq!(q.len_hint(), MANY + 1);
+        q
+    }
+
+    #[test]
+    fn of_many_the_last_come_first_and_the_others_have_their_turns() {
+        let q = with_many_aside();
+        // SAFETY: as in `with_many_aside`.
+        let turn = |n| consume(unsafe { q.owner(|i| i.turn(n).pop_front()) });
+        // SAFETY: the only thread that knows the queue.
+        unsafe {
+            assert!(q.owner(|i| i.takes_turns()));
+            assert_eq!(consume(q.owner(Inner::take_next)), MANY + 1);
+            q.owner(|i| i.push_back(node(MANY + 2)));
+            q.owner(|i| i.push_behind(node(MANY + 3)));
+            q.owner(|i| i.woken.push_back(node(MANY + 4)));
+        }
+        assert_eq!([turn(2), turn(3)], [MANY + 4, MANY], "those set aside wait for their turn");
+        assert_eq!([turn(ASIDE + 1), turn(2 * ASIDE + 1)], [0, 1], "which comes");
+        assert_eq!([turn(3), turn(3), turn(3)], [MANY + 2, 2, 3], "or for the others to have run");
+        // SAFETY: as above.
+        unsafe {
+            assert!(!q.owner(|i| i.takes_turns()));
+            let mut rest = q.owner(Inner::take_all);
+            assert!(drain(&mut rest).ends_with(&[MANY - 1, MANY + 3]), "who goes behind all others is the last");
+        }
+        assert!(!q.has_work_hint());
+    }
+
+    #[test]
+    fn a_thief_takes_the_oldest() {
+        let q = with_many_aside();
+        let half = (MANY + 1).div_ceil(2);
+        assert_eq!(steal(&q), Some((0..half).collect()));
+        // SAFETY: the only thread that knows the queue.
+        unsafe {
+            consume(q.owner(Inner::take_next));
+            assert_eq!(drain(&mut q.owner(Inner::take_all)), Vec::from_iter(half..=MANY));
+        }
     }
 
     #[test]
@@ -138,15 +188,21 @@ mod threads {
             for _ in 0..r.below(8).min((total - pushed) as u32) {
                 // SAFETY: this thread is the owner.
                 unsafe {
-                    q.owner(|i| match pushed % 3 {
+                    q.owner(|i| match pushed % 4 {
                         0 => i.woken.push_back(node(pushed)),
-                        _ => i.push_back(node(pushed)),
+                        1 => i.push_behind(node(pushed)),
+                        _ => drop(i.put_new(node(pushed))),
                     })
                 };
                 pushed += 1;
             }
             // SAFETY: this thread is the owner.
-            let p = unsafe { q.owner(|i| i.turn(mine.len() % 2 == 0).pop_front()) };
+            let p = unsafe {
+                q.owner(|i| match i.turn(mine.len() as u32).pop_front() {
+                    p if p.is_null() => i.take_next(),
+                    p => p,
+                })
+            };
             match (p.is_null(), pushed == total) {
                 (false, _) => mine.push(consume(p)),
                 (true, true) => break,
@@ -181,7 +237,7 @@ mod model {
 
     fn pop(q: &LocalQueue<Node>) -> Option<usize> {
         // SAFETY: called by the owner alone.
-        let p = unsafe { q.owner(|i| i.turn(true).pop_front()) };
+        let p = unsafe { q.owner(|i| i.turn(0).pop_front()) };
         (!p.is_null()).then(|| consume(p))
     }
 
@@ -212,6 +268,25 @@ mod model {
             all.extend(thief.join().unwrap());
             all.extend(std::iter::from_fn(|| pop(&q)));
             complete(all, 2);
+        });
+    }
+
+    /// The owner sets aside what it has while a thief comes.
+    #[test]
+    fn loom_queue_set_aside_and_thief() {
+        check(3, || {
+            let q = Arc::new(LocalQueue::new());
+            push(&q, 0);
+            let theirs = q.clone();
+            let thief = thread::spawn(move || steal(&theirs).unwrap_or_default());
+            // SAFETY: this thread is the owner.
+            unsafe { q.owner(|i| (1..3).for_each(|id| drop(i.put_new(node(id))))) };
+            let mut all: Vec<usize> = pop(&q).into_iter().collect();
+            all.extend(thief.join().unwrap());
+            all.extend(std::iter::from_fn(|| pop(&q)));
+            // SAFETY: as above.
+            all.extend(taken(unsafe { q.owner(Inner::take_next) }));
+            complete(all, 3);
         });
     }
 

@@ -79,7 +79,7 @@ pub unsafe fn spawn(g: *mut G) {
 ///
 /// # Safety
 /// As for [`spawn`]; `w` is the caller's worker.
-#[inline]
+#[inline(always)]
 pub unsafe fn spawn_on(w: Option<&Worker>, g: *mut G) {
     // SAFETY: ours by the caller; the queue takes it over.
     unsafe {

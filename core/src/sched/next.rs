@@ -124,7 +124,12 @@ impl Worker {
             if !g.is_null() {
                 (*self.bound.get()).push_back(g);
             }
-            self.queue.owner(|q| q.put_next(null_mut()));
+            self.queue.owner(|q| {
+                let g = q.take_next();
+                if !g.is_null() {
+                    q.push_behind(g);
+                }
+            });
         }
     }
 
@@ -145,7 +150,7 @@ impl Worker {
             let bound_first = (slice & 1 == 0) & !bound.is_empty(); // both are looked at: half of the time a branch would be wrong
             let g = self.queue.owner(|q| match bound_first {
                 true => null_mut(),
-                false if self.has_woken.get() => self.pop_by_turns(q, slice & 2 == 0),
+                false if self.by_turns.get() => self.pop_by_turns(q, slice >> 1),
                 false => pop_ahead(q),
             });
             self.new_slice();
@@ -156,12 +161,12 @@ impl Worker {
         }
     }
 
-    /// Takes from the queue while some of it have slept.
+    /// Takes from the queue while there is more than its chain.
     #[cold]
-    unsafe fn pop_by_turns(&self, q: &mut Inner<G>, woken_first: bool) -> *mut G {
+    unsafe fn pop_by_turns(&self, q: &mut Inner<G>, turn: u32) -> *mut G {
         // SAFETY: the caller is at the queue, whose goroutines are ours as long as it is.
-        let g = unsafe { pop_ahead(q.turn(woken_first)) };
-        self.has_woken.set(!q.woken.is_empty());
+        let g = unsafe { pop_ahead(q.turn(turn)) };
+        self.by_turns.set(q.takes_turns());
         g
     }
 

@@ -49,8 +49,8 @@ pub struct Worker {
     pub thread_ctx: UnsafeCell<Context>,
     pub(super) next_bound: Cell<*mut G>,
     pub(super) bound: UnsafeCell<Fifo<G>>,
-    /// The queue's chain of those who have slept is not empty, unless thieves have taken all.
-    pub(super) has_woken: Cell<bool>,
+    /// There are others in the queue than those in its chain, unless thieves have taken all.
+    pub(super) by_turns: Cell<bool>,
     pub(super) tick: Cell<u32>,
     pub(super) hops: Cell<u32>,
     pub(super) chain_began: Cell<i64>,
@@ -188,7 +188,7 @@ impl Worker {
             thread_ctx: UnsafeCell::new(Context::empty()),
             next_bound: Cell::new(null_mut()),
             bound: UnsafeCell::new(Fifo::new()),
-            has_woken: Cell::new(false),
+            by_turns: Cell::new(false),
             tick: Cell::new(0),
             hops: Cell::new(0),
             chain_began: Cell::new(0),
@@ -318,21 +318,23 @@ impl Worker {
         unsafe {
             if (*g).is_bound() {
                 self.push_next_bound(g);
+            } else if self.seat.is_exclusive() {
+                super::inject(g);
             } else {
-                self.push_new(g);
+                self.queue.owner(|q| q.put_next(g));
             }
         }
     }
 
-    /// The same for a goroutine that anybody may run, such as a new one.
+    /// The same for a new goroutine.
     #[inline(always)]
     pub unsafe fn push_new(&self, g: *mut G) {
         // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
         unsafe {
             if self.seat.is_exclusive() {
                 super::inject(g);
-            } else {
-                self.queue.owner(|q| q.put_next(g));
+            } else if self.queue.owner(|q| q.put_new(g)) {
+                self.by_turns.set(true);
             }
         }
     }
@@ -366,7 +368,7 @@ impl Worker {
             } else if self.seat.is_exclusive() {
                 super::inject(g);
             } else {
-                self.queue.owner(|q| q.push_back(g));
+                self.queue.owner(|q| q.push_behind(g));
             }
         }
     }
@@ -383,7 +385,7 @@ impl Worker {
                 self.push_back(g);
             } else {
                 self.queue.owner(|q| q.woken.push_back(g));
-                self.has_woken.set(true);
+                self.by_turns.set(true);
             }
         }
     }
