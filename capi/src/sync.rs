@@ -63,7 +63,7 @@ pub unsafe extern "C-unwind" fn zk_wg_done(wg: *mut zk_wg) {
 /// The panic of Go's WaitGroup: to the innermost zk_try, or through the panic policy.
 fn negative() -> ! {
     // SAFETY: the frames from here to C's are left without anything to clean up; C's own, as for zk_panic.
-    unsafe { raw::panic("negative WaitGroup counter") }
+    unsafe { raw::panic("sync: negative WaitGroup counter") }
 }
 
 /// Waits until the counter is zero. `[any]`

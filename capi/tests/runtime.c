@@ -417,7 +417,7 @@ static void panic_with_a_hook(void) {
   int n = 0;
   OK(zt_go("panicking", below_zero, &wg));
   UNTIL(GET(&reported));
-  CHECK(strstr(reported_text, "negative WaitGroup counter"));
+  CHECK(strstr(reported_text, "sync: negative WaitGroup counter"));
   CHECK(reported_id != 0);
   UNTIL(zt_alive("panicking") == 0);
   OK(zk_go(tick_up, &n)); /* the rest goes on */
@@ -470,7 +470,7 @@ static void sg04_a_forked_child_is_shut_down(void) {
 }
 static void p01_a_panic_goes_to_the_hook_or_ends_the_process(void) {
   CHILD_EXITS(panic_with_a_hook, 0);
-  CHILD_ABORTS(panic_without_a_hook, "negative WaitGroup counter");
+  CHILD_ABORTS(panic_without_a_hook, "panic: sync: negative WaitGroup counter");
 }
 
 /* ---- more of deadlock */

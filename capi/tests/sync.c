@@ -82,7 +82,7 @@ static void panics_below_zero(void) {
 static void add_to_nothing(void) { zk_wg_add(NULL, 1); }
 static void done_with_nothing(void) { zk_wg_done(NULL); }
 static void wg02_misuse_ends_the_process(void) {
-  CHILD_ABORTS(panics_below_zero, "negative WaitGroup counter");
+  CHILD_ABORTS(panics_below_zero, "panic: sync: negative WaitGroup counter");
   CHILD_ABORTS(add_to_nothing, "zk_wg_add: no wait group");
   CHILD_ABORTS(done_with_nothing, "zk_wg_done: no wait group");
 }

@@ -1107,6 +1107,17 @@ fn wg02_below_zero_is_refused() {
         assert_eq!(wg.add(-3), Err(raw::Error::Invalid));
         wg.add(-2).unwrap();
         assert_eq!(wg.wait(raw::FOREVER), Ok(()), "refused, and nothing was changed");
+
+        let wg = zokor::WaitGroup::new();
+        wg.add(1);
+        for below in [i64::MIN, -2] {
+            let e = std::panic::catch_unwind(|| wg.add(below)).unwrap_err();
+            assert_eq!(e.downcast_ref::<&str>(), Some(&"sync: negative WaitGroup counter"));
+        }
+        wg.done();
+        let e = std::panic::catch_unwind(|| wg.done()).unwrap_err();
+        assert_eq!(e.downcast_ref::<&str>(), Some(&"sync: negative WaitGroup counter"));
+        wg.wait();
     });
 }
 

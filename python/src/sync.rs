@@ -26,7 +26,7 @@ fn group<'a>(slf: *mut PyObject) -> &'a raw::RawWaitGroup {
 fn count(slf: *mut PyObject, delta: i64, what: &str) -> Res<Obj> {
     match group(slf).add(delta) {
         Ok(()) => Ok(py::none()),
-        Err(raw::Error::Invalid) => Err(py::raise(consts().misuse, "negative WaitGroup counter")),
+        Err(raw::Error::Invalid) => Err(py::raise(consts().misuse, "sync: negative WaitGroup counter")),
         Err(e) => Err(wait::error(e, what)),
     }
 }

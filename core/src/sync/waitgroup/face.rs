@@ -44,9 +44,9 @@ impl WaitGroup {
     /// Adds to the counter; negative numbers take away. Add before the goroutine starts, not inside it.
     ///
     /// # Panics
-    /// `negative WaitGroup counter` if it would become negative (WG-02).
+    /// `sync: negative WaitGroup counter` if it would become negative (WG-02).
     pub fn add(&self, delta: i64) {
-        assert!(self.raw.add(delta).is_ok(), "negative WaitGroup counter");
+        assert!(self.raw.add(delta).is_ok(), "sync: negative WaitGroup counter");
     }
 
     /// Takes one from the counter.
@@ -54,7 +54,7 @@ impl WaitGroup {
     /// # Panics
     /// As [`add`](WaitGroup::add).
     pub fn done(&self) {
-        assert!(self.raw.done().is_ok(), "negative WaitGroup counter");
+        assert!(self.raw.done().is_ok(), "sync: negative WaitGroup counter");
     }
 
     /// Waits until the counter is zero. Returns at once if it is.
