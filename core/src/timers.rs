@@ -42,7 +42,7 @@ const SHARDS: usize = 64;
 /// Timers fired before the shard's lock is released for others.
 const BATCH: usize = 64;
 /// For so long due timers are left to their worker if it runs: it looks at them every few microseconds unless it is stuck.
-const LEFT: i64 = 100_000;
+pub const LEFT: i64 = 100_000;
 /// What `owner` says after T4.
 const CLAIMED: u32 = u32::MAX;
 
@@ -204,13 +204,15 @@ pub unsafe fn disarm_wait(g: *mut G) {
     }
 }
 
-/// From when on worker `index` serves shard `i`, whose first timer is due at `next`.
+/// From when on worker `index` serves shard `i`, whose first timer is due at `next`. To fire those of a worker that sleeps may mean to wake it: they
+/// are waited for like those of all who sleep ([`idle::paced`]).
 fn served_from(index: usize, i: usize, next: i64) -> i64 {
-    let theirs = i != index % SHARDS && sched::table::get(i).is_some_and(|w| w.seat.is_permitted());
-    if theirs {
+    if i == index % SHARDS {
+        next
+    } else if sched::table::get(i).is_some_and(|w| w.seat.is_permitted()) {
         next.saturating_add(LEFT)
     } else {
-        next
+        idle::paced(next)
     }
 }
 
@@ -256,11 +258,14 @@ pub fn armed() -> usize {
 /// Fires what is due in all shards. On a thread's own stack: it may drop references.
 pub fn run_due() {
     for shard in &TABLE[..USED.load(Ordering::Relaxed).min(SHARDS)] {
-        run_while(shard, |next| next);
+        while shard.next.load(Ordering::Relaxed) <= now() {
+            fire(shard, shard.heap.lock(), now());
+        }
     }
 }
 
-/// Fires what worker `index` is to fire; says how many. On its own stack, as above.
+/// Fires what worker `index` is to fire; says how many. On its own stack, as above. A shard at which another one is just now is left out: most
+/// probably that fires what is due there, and to wait for it would take longer.
 pub fn run_due_for(index: usize) -> usize {
     let used = USED.load(Ordering::Relaxed).min(SHARDS);
     TABLE[..used].iter().enumerate().map(|(i, shard)| run_while(shard, |next| served_from(index, i, next))).sum()
@@ -271,41 +276,41 @@ fn run_while(shard: &Shard, from: impl Fn(i64) -> i64) -> usize {
     let mut fired = 0;
     let mut t = now();
     while from(shard.next.load(Ordering::Relaxed)) <= t {
-        fired += run_shard(shard, t);
+        let Some(heap) = shard.heap.try_lock() else { break };
+        fired += fire(shard, heap, t);
         t = now();
     }
     fired
 }
 
-fn run_shard(shard: &Shard, t: i64) -> usize {
+/// Fires a batch of what is due at `t`; says how many.
+fn fire(shard: &Shard, mut heap: sys::MutexGuard<'_, Heap>, t: i64) -> usize {
     let mut due = Due { now: t, ..Due::default() };
     let mut fired = 0;
-    {
-        let mut heap = shard.heap.lock();
-        for _ in 0..BATCH {
-            let when = heap.peek().unwrap_or(i64::MAX);
-            let node = heap.pop_due(t);
-            if node.is_null() {
-                break;
-            }
-            fired += 1;
-            prefetch(heap.first().cast());
-            // SAFETY: heap nodes are the first field of their TimerNode (checked below); T2.
-            unsafe {
-                let timer: *mut TimerNode = node.cast();
-                ((*timer).fire.get())(timer, when, &mut due);
-            }
+    for _ in 0..BATCH {
+        let when = heap.peek().unwrap_or(i64::MAX);
+        let node = heap.pop_due(t);
+        if node.is_null() {
+            break;
         }
-        for node in due.again.drain(..) {
-            // SAFETY: fired under this lock, so still valid and in no heap.
-            unsafe { push(&mut heap, node, t + RETRY) };
+        fired += 1;
+        prefetch(heap.first().cast());
+        // SAFETY: heap nodes are the first field of their TimerNode (checked below); T2.
+        unsafe {
+            let timer: *mut TimerNode = node.cast();
+            ((*timer).fire.get())(timer, when, &mut due);
         }
-        for (node, when) in due.rearm.drain(..) {
-            // SAFETY: as above.
-            unsafe { push(&mut heap, node, when) };
-        }
-        shard.publish(&heap);
     }
+    for node in due.again.drain(..) {
+        // SAFETY: fired under this lock, so still valid and in no heap.
+        unsafe { push(&mut heap, node, t + RETRY) };
+    }
+    for (node, when) in due.rearm.drain(..) {
+        // SAFETY: as above.
+        unsafe { push(&mut heap, node, when) };
+    }
+    shard.publish(&heap);
+    drop(heap);
     // SAFETY: claimed by `fire_wait`.
     unsafe { sched::ready_chain(due.goroutines.head) };
     for wt in due.waiters {

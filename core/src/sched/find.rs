@@ -51,11 +51,22 @@ const CARRY: i64 = 120;
 /// they had been stolen, back to `LEAST` by one that paid, and after some ticks: what lies in the queues then may be something else ([`Retry`]).
 static WORTH: AtomicUsize = AtomicUsize::new(LEAST);
 
+/// The same for goroutines whose timers have fired together, for which a worker would have to be woken: see [`judge_wake`].
+static WORTH_WAKING: AtomicUsize = AtomicUsize::new(LEAST);
+/// What waking a worker takes, in nanoseconds: from the one that wakes it, from itself until it runs, a theft, and lying down again with
+/// another barrier. Half of [`idle::fired`]'s pace: one worker alone that took this longer would still not be late.
+const WAKE: i64 = 100_000;
+
+/// Instead of a number of switches.
+pub const NOT_WOKEN: u64 = u64::MAX;
+
 /// When the last theft did not pay.
 static BAD_AT: AtomicI64 = AtomicI64::new(0);
 
-/// When thieves may try again what did not pay: kept by the monitor.
+/// When what did not pay may be tried again: kept by the monitor.
 pub struct Retry {
+    /// How many goroutines it takes at present.
+    worth: &'static AtomicUsize,
     /// Ticks until then.
     left: u32,
     /// How many they will be the next time: more and more, as long as it never pays.
@@ -63,17 +74,22 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// At the next tick.
-    pub const fn new() -> Retry {
-        Retry { left: 0, next: 1 }
+    /// Of thefts; at the next tick.
+    pub const fn of_thefts() -> Retry {
+        Retry { worth: &WORTH, left: 0, next: 1 }
+    }
+
+    /// Of wake-ups for goroutines whose timers have fired; at the next tick.
+    pub const fn of_wakes() -> Retry {
+        Retry { worth: &WORTH_WAKING, left: 0, next: 1 }
     }
 
     /// A tick has passed.
     pub fn tick(&mut self) {
-        if worth() <= MANY {
-            *self = Retry::new();
+        if self.worth.load(Ordering::Relaxed) <= MANY {
+            (self.left, self.next) = (0, 1);
         } else if self.left == 0 {
-            WORTH.store(MANY, Ordering::Relaxed);
+            self.worth.store(MANY, Ordering::Relaxed);
             self.left = self.next;
             self.next = (2 * self.next).min(RETRY);
         } else {
@@ -85,6 +101,18 @@ impl Retry {
 /// How many goroutines a queue must hold for a thief to take some while its owner runs them.
 pub fn worth() -> usize {
     WORTH.load(Ordering::Relaxed)
+}
+
+/// How many goroutines whose timers have fired must lie in a queue for another worker to be woken.
+pub fn worth_waking() -> usize {
+    WORTH_WAKING.load(Ordering::Relaxed)
+}
+
+/// What a worker that was woken came for took so many nanoseconds: was it enough for two? Whether it was woken for timers is not
+/// asked; what others make ready is worth a wake-up in any case.
+fn judge_wake(took: i64) {
+    let worth = if took < WAKE { (2 * worth_waking()).min(MOST) } else { LEAST };
+    WORTH_WAKING.store(worth, Ordering::Relaxed);
 }
 
 /// Wake-ups in a row that found nothing, as the number of attempts to leave out.
@@ -256,7 +284,9 @@ impl Worker {
         if !g.is_null() {
             FRUITLESS.store(0, Ordering::Relaxed);
             bump(&self.stats.steals);
+            self.stole_woken.set(if woken { self.stats.switches.load(Ordering::Relaxed) } else { NOT_WOKEN });
         } else if woken {
+            judge_wake(0);
             let f = FRUITLESS.load(Ordering::Relaxed);
             FRUITLESS.store((2 * f + 1).min(MAX_SKIP), Ordering::Relaxed);
         }
@@ -273,7 +303,14 @@ impl Worker {
         if at != 0 {
             let now = timers::now();
             let took = now - at;
-            let worth = if took < CARRY * self.stole.get() as i64 {
+            let loot = self.stole.get() as i64;
+            let woken = self.stole_woken.replace(NOT_WOKEN);
+            if woken != NOT_WOKEN {
+                // It may have found more to run meanwhile, what its own timers started, for one.
+                let ran = (self.stats.switches.load(Ordering::Relaxed) - woken) as i64;
+                judge_wake(if ran > loot { took * loot / ran } else { took });
+            }
+            let worth = if took < CARRY * loot {
                 (RAISE * worth()).min(MOST)
             } else if took < THEFT {
                 (2 * worth()).min(MOST)

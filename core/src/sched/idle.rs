@@ -38,6 +38,12 @@ pub fn is_paced() -> bool {
     PACED.load(Ordering::Relaxed) > timers::now()
 }
 
+/// When a timer that is due at `due` is fired by another worker than its own: with all that are due when the next wake-up for timers comes, but at most
+/// one pace late, however often others put that off.
+pub fn paced(due: i64) -> i64 {
+    due.max(PACED.load(Ordering::Relaxed).min(due.saturating_add(PACE)))
+}
+
 /// Who may run and who sleeps.
 pub static GATE: Gate = Gate::new(monitor::work_began);
 
@@ -166,6 +172,10 @@ impl Looks for Worker {
     fn first_deadline(&self) -> i64 {
         match timers::first_deadline_for(self.index) {
             i64::MAX => i64::MAX,
+            // Whoever is awake fires them as well, and need not be disturbed.
+            due if is_paced() && table::any(|w| w.seat.is_permitted()) => {
+                due.max(PACED.load(Ordering::Relaxed)).saturating_add(timers::LEFT)
+            }
             due => due.max(PACED.load(Ordering::Relaxed)),
         }
     }

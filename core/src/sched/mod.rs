@@ -156,6 +156,18 @@ pub fn wake_for_slow(w: &Worker) {
         return; // thefts of so few did not pay of late
     }
     w.wake_skip.set(find::fruitless_wakes());
+    wake_somebody(w);
+}
+
+/// Wakes an idle worker for goroutines in the queue of `w` whose timers have fired. It has fired them itself, in its loop, and runs the first of them
+/// right away: what lies there beyond that one must be worth the wake-up.
+fn wake_for_woken(w: &Worker) {
+    if idle::GATE.pushed_here() && (w.queue.len_hint() >= find::worth_waking() || !w.seat.is_permitted()) {
+        wake_somebody(w);
+    }
+}
+
+fn wake_somebody(w: &Worker) {
     bump(&w.wakes);
     idle::wake_one();
     bump(&w.wakes);

@@ -82,7 +82,7 @@ struct Seen {
 fn run() {
     sys::block_signals();
     let mut seen: Vec<Seen> = Vec::new();
-    let mut retry = find::Retry::new();
+    let mut retries = [find::Retry::of_thefts(), find::Retry::of_wakes()];
     let mut ticks = 0u32;
     while !STOP.load(Ordering::Relaxed) {
         if all_quiet() {
@@ -91,7 +91,7 @@ fn run() {
         }
         sys::futex_wait(&WORD, RUNNING, timers::now() + TICK);
         COARSE.store(timers::now(), Ordering::Relaxed);
-        retry.tick();
+        retries.iter_mut().for_each(find::Retry::tick);
         tick(&mut seen);
         ticks = ticks.wrapping_add(1);
         if ticks % SCAVENGE == 0 {

@@ -3,7 +3,7 @@
 //! *Where it sits*: layer 3, a part of `sched`, whose README says how it meets `park`.
 
 use super::worker::{self, Worker};
-use super::{idle, inject, wake_for};
+use super::{idle, inject, wake_for, wake_for_woken};
 use crate::cell::Ordering;
 use crate::goroutine::{State, G};
 use crate::wait::{Kind, ThreadWaiter, Waiter};
@@ -111,34 +111,44 @@ pub unsafe fn ready_here(w: &Worker, g: *mut G) -> Option<bool> {
     }
 }
 
-/// Queues a batch of goroutines whose timers have fired, with one wake-up: see [`Worker::push_woken`].
+/// Queues a batch of goroutines whose timers have fired, with one wake-up for those that anybody may run, and with one for each row of those
+/// that one worker alone may run: see [`Worker::push_woken`].
 ///
 /// # Safety
 /// As for `ready_goroutine`, for each of them; they are linked by `link`.
 pub unsafe fn ready_chain(mut head: *mut G) {
-    // SAFETY: claimed by the caller, each.
-    unsafe {
-        let mut woke = false;
-        while !head.is_null() {
-            let g = head;
-            head = *(*g).link.get();
-            *(*g).link.get() = null_mut();
-            match worker::current() {
-                Some(w) if !(*g).is_bound() => {
-                    (*g).set_state(State::Runnable);
-                    w.push_woken(g);
-                    woke = true;
-                }
-                Some(w) if core::ptr::eq(w, (*g).home.load(Ordering::Relaxed).cast()) => {
-                    (*g).set_state(State::Runnable);
-                    w.push_woken(g);
-                }
-                _ => ready_goroutine(g),
+    let cur = worker::current();
+    let mut woke = false;
+    let mut told: Option<&'static Worker> = None;
+    while !head.is_null() {
+        let g = head;
+        // SAFETY: claimed by the caller, hence ours until it is in a queue (G1); K1 for our own queue.
+        unsafe {
+            head = (*g).link.get().replace(null_mut());
+            let Some(w) = cur else {
+                ready_goroutine(g);
+                continue;
+            };
+            (*g).set_state(State::Runnable);
+            let home = (*g).home.load(Ordering::Relaxed).cast::<Worker>(); // G3; ordered by the claim
+            if !(*g).is_bound() || core::ptr::eq(w, home) {
+                woke |= !(*g).is_bound();
+                w.push_woken(g);
+                continue;
             }
+            let home = &*home;
+            if let Some(other) = told.filter(|other| !core::ptr::eq(*other, home)) {
+                call_home(other);
+            }
+            home.inbox.push(g);
+            told = Some(home);
         }
-        if let (true, Some(w)) = (woke, worker::current()) {
-            wake_for(w);
-        }
+    }
+    if let Some(home) = told {
+        call_home(home);
+    }
+    if let (true, Some(w)) = (woke, cur) {
+        wake_for_woken(w);
     }
 }
 
@@ -163,6 +173,11 @@ pub unsafe fn ready_from_sleep(g: *mut G) {
 unsafe fn send_home(g: *mut G, home: &'static Worker) {
     // SAFETY: g is ours until it is in the inbox.
     unsafe { home.inbox.push(g) };
+    call_home(home);
+}
+
+/// Something was pushed into the inbox of `home`.
+fn call_home(home: &'static Worker) {
     if idle::GATE.pushed_home(&home.seat) {
         idle::wake_worker(home);
     }

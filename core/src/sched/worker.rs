@@ -70,6 +70,8 @@ pub struct Worker {
     pub stole_at: Cell<i64>,
     /// And how many goroutines that were.
     pub stole: Cell<usize>,
+    /// How many switches it had made then, if it had been woken for it.
+    pub stole_woken: Cell<u64>,
     /// Counted as searching by the gate.
     pub searching: Cell<bool>,
     /// Started pinned goroutines that belong to this thread.
@@ -201,6 +203,7 @@ impl Worker {
             wake_skip: Cell::new(0),
             stole_at: Cell::new(0),
             stole: Cell::new(0),
+            stole_woken: Cell::new(super::find::NOT_WOKEN),
             searching: Cell::new(false),
             homed: Cell::new(0),
             spoilt: Cell::new(false),

@@ -75,6 +75,16 @@ impl<T> Mutex<T> {
         MutexGuard::new(self)
     }
 
+    /// Takes the value if it is free at once.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        let got = self.try_acquire();
+        got.then(|| {
+            rank::acquire_try(self.rank, self.addr());
+            MutexGuard::new(self)
+        })
+    }
+
     /// Looks a few times more, then sleeps.
     #[cold]
     #[inline(never)]

@@ -30,6 +30,16 @@ mod threads {
     }
 
     #[test]
+    fn try_lock_takes_what_is_free_and_waits_for_nothing() {
+        let m = Mutex::new(Rank::Leaf, 1);
+        let held = m.try_lock().expect("nobody has it");
+        std::thread::scope(|s| assert!(s.spawn(|| m.try_lock().is_none()).join().unwrap()));
+        drop(held);
+        *m.try_lock().expect("it was given back") += 1;
+        assert_eq!(*m.lock(), 2);
+    }
+
+    #[test]
     fn a_panic_under_the_lock_gives_it_back() {
         let m = Mutex::new(Rank::Leaf, 1);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
