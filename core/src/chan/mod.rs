@@ -6,7 +6,7 @@
 pub mod bytes;
 pub mod core;
 pub mod count;
-mod direct;
+pub(crate) mod direct;
 mod park;
 pub mod policy;
 pub mod ring;
@@ -17,6 +17,7 @@ pub use self::core::{Error, Header, FOREVER, NOWAIT};
 pub use bytes::ByteChan;
 
 use self::core::Core;
+use crate::sched;
 use policy::{Overflow, Policy, Stayed};
 use ring::TypedRing;
 use source::Source;
@@ -87,6 +88,13 @@ impl<T> Chan<T> {
             self.core.recv(slot.as_mut_ptr().cast(), deadline)?;
             Ok(slot.assume_init())
         }
+    }
+
+    /// All of a receive that does not wait where there was an instant, just now, at which the channel was empty and open. False says nothing, and
+    /// nothing has happened; so it is at the end of a time slice (G-11).
+    #[inline(always)]
+    pub fn finds_nothing(&self) -> bool {
+        self.core.header().surely_empty() && sched::undisturbed()
     }
 
     /// Closes the channel; false if it was closed before.

@@ -153,6 +153,9 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        if matches!(&self.source, Source::Channel(handle) if handle.chan.finds_nothing()) {
+            return Err(TryRecvError::Empty);
+        }
         self.recv_until(NOWAIT).map_err(|error| match error {
             Error::WouldBlock => TryRecvError::Empty,
             _ => TryRecvError::Disconnected,
