@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_int, c_void, CStr};
 use std::mem::{self, size_of};
 use std::ptr::{self, NonNull};
 
-use zokor::raw::{ByteChan, ByteChanOpts, Error, Overflow, Policy};
+use zokor::raw::{ByteChan, ByteChanOpts, Error, Overflow, Policy, NOWAIT};
 
 use crate::handle::{self, zk_chan};
 use crate::result::{code, status};
@@ -175,11 +175,30 @@ pub unsafe extern "C" fn zk_chan_send(c: *mut zk_chan, elem: *const c_void, size
 /// H1, H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
+    if deadline == NOWAIT {
+        // SAFETY: H1, H2.
+        return unsafe { recv_now(c, elem, size) };
+    }
     // SAFETY: H1.
     let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
     match to_fill(chan, elem, size) {
         // SAFETY: H2; `to_fill` has compared the sizes.
         Ok(elem) => unsafe { chan.recv_code(elem, deadline) },
+        Err(e) => code(e),
+    }
+}
+
+/// The same without waiting. A function of its own: what waits needs registers, and to save them costs as much as this does.
+///
+/// # Safety
+/// H1, H2.
+#[inline(never)]
+unsafe extern "C" fn recv_now(c: *mut zk_chan, elem: *mut c_void, size: usize) -> c_int {
+    // SAFETY: H1.
+    let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
+    match to_fill(chan, elem, size) {
+        // SAFETY: H2; `to_fill` has compared the sizes.
+        Ok(elem) => unsafe { chan.recv_now(elem) },
         Err(e) => code(e),
     }
 }

@@ -180,6 +180,16 @@ pub(crate) unsafe fn borrow<'a, H: Handle>(handle: *const H) -> Option<&'a H::Ob
     block(handle).map(|b| unsafe { &(*b).object })
 }
 
+/// The same for who has seen in this call that there is a block.
+///
+/// # Safety
+/// As for [`borrow`], which has found something.
+#[inline(always)]
+pub(crate) unsafe fn borrow_again<'a, H: Handle>(handle: *const H) -> &'a H::Object {
+    // SAFETY: by the caller the block lives for 'a.
+    unsafe { &(*handle.cast::<Block<H::Object>>()).object }
+}
+
 /// One more reference to `handle`. False if it is visibly no handle of this type.
 ///
 /// # Safety

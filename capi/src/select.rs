@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 
-use zokor::raw::{self, Case, Error, Op, Order, Selected};
+use zokor::raw::{self, Case, Error, Listed, Op, Order, Plain, Selected};
 
 use crate::chan;
 use crate::handle::{self, zk_chan};
@@ -38,6 +38,36 @@ const MAX_CASES: usize = 65536;
 
 /// So many cases need no allocation.
 const INLINE: usize = 8;
+
+// SAFETY: by H1 and H2, what is told is a living channel and a place that fits its values.
+unsafe impl Listed for zk_case {
+    #[inline(always)]
+    unsafe fn plain(&self) -> Option<Plain<'_>> {
+        // SAFETY: H1.
+        let chan = unsafe { handle::borrow(self.chan) }?;
+        let is_plain = matches!(self.op, SEND | RECV)
+            && self.reserved == 0
+            && self.size == chan.elem_size()
+            && !self.elem.is_null()
+            && chan.is_small();
+        is_plain.then_some(Plain { chan, elem: self.elem.cast(), sends: self.op == SEND })
+    }
+
+    #[inline(always)]
+    unsafe fn plain_again(&self) -> Plain<'_> {
+        // SAFETY: the case was plain, so its handle is one (H1).
+        let chan = unsafe { handle::borrow_again(self.chan) };
+        Plain { chan, elem: self.elem.cast(), sends: self.op == SEND }
+    }
+
+    #[inline(always)]
+    unsafe fn note(&self, ok: bool) {
+        if !self.ok.is_null() {
+            // SAFETY: H2; a bool is aligned anywhere.
+            unsafe { self.ok.write(ok) };
+        }
+    }
+}
 
 /// The engine's form of a case.
 ///
@@ -141,6 +171,16 @@ unsafe fn select(cases: *const zk_case, n: usize, deadline: zk_time, order: Orde
 /// H1, H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_select(cases: *const zk_case, n: usize, deadline: zk_time) -> c_int {
+    // SAFETY: H1, H2.
+    unsafe { raw::select_plainly(cases, n, deadline, select_any) }
+}
+
+/// The same for cases of all kinds, right or wrong.
+///
+/// # Safety
+/// H1, H2.
+#[inline(never)]
+unsafe extern "C" fn select_any(cases: *const zk_case, n: usize, deadline: zk_time) -> c_int {
     // SAFETY: H1, H2.
     unsafe { select(cases, n, deadline, Order::Fair) }.unwrap_or_else(code)
 }

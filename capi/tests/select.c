@@ -342,6 +342,78 @@ static void s16_close_completes_a_parked_select(void) {
   zk_chan_unref(b);
 }
 
+/* The worker that runs this has the channel to itself from here on, unless another one comes. */
+static void use_alone(zk_chan *c) {
+  for (int i = 0; i < 3000; i++) {
+    if (zt_try_send(c, 1) == ZK_OK) EQ(zt_try_recv(c), 1);
+  }
+}
+
+/* Waits for ever on two channels, in either order of their addresses; `what` ends the wait through the case `at`. */
+static void wait_for_ever(uint32_t op, int swapped, int at, int closes) {
+  zk_chan *c[2] = { zt_ints(op == ZK_OP_SEND), zt_ints(op == ZK_OP_SEND) };
+  chooser s;
+  use_alone(c[0]);
+  use_alone(c[1]);
+  if (op == ZK_OP_SEND) {
+    OK(zt_try_send(c[0], 70));
+    OK(zt_try_send(c[1], 71));
+  }
+  chooser_init(&s);
+  s.deadline = ZK_FOREVER;
+  s.ok = closes;
+  arm(&s, c[swapped], op, 9);
+  arm(&s, c[!swapped], op, 9);
+  zk_chan *ends = c[at ^ swapped], *other = c[!at ^ swapped];
+  GO("chooser", choose, &s);
+  PARKED(1, "chooser", "select");
+  if (closes) {
+    OK(zk_chan_close(ends));
+  } else if (op == ZK_OP_SEND) {
+    EQ(zt_try_recv(ends), ends == c[0] ? 70 : 71);
+  } else {
+    OK(zt_try_send(ends, 42));
+  }
+  UNTIL(GET(&s.done));
+  EQ(s.ok, !closes);
+  EQ(s.index, closes && op == ZK_OP_SEND ? ZK_ECLOSED : at);
+  EQ(s.values[!at], 9);
+  if (op == ZK_OP_SEND) {
+    EQ(zt_try_recv(ends), closes ? (ends == c[0] ? 70 : 71) : 9);
+    EQ(zt_try_recv(other), other == c[0] ? 70 : 71);
+    EQ(zt_try_recv(other), ZK_EAGAIN); /* nobody waits there any more */
+  } else {
+    EQ(s.values[at], closes ? 0 : 42);
+    EQ(zt_try_send(other, 1), ZK_EAGAIN);
+  }
+  zk_chan_unref(c[0]);
+  zk_chan_unref(c[1]);
+}
+
+static void s09_s10_s16_a_select_without_deadline(void) {
+  for (int i = 0; i < 16; i++) wait_for_ever(i & 1 ? ZK_OP_SEND : ZK_OP_RECV, i >> 1 & 1, i >> 2 & 1, i >> 3);
+}
+
+/* A case that is ready has its chance whatever it takes to run it: a closed channel, a lock that another worker has, a full buffer with a sender. */
+static void s02_the_choice_is_uniform_among_unlike_channels(void) {
+  enum { TRIALS = 12000 };
+  zk_chan *c[4] = { zt_ints(1), zt_ints(1), zt_ints(0), zt_ints(1) };
+  int count[4] = { 0 }, v = 0;
+  use_alone(c[0]);
+  use_alone(c[2]);
+  zk_chan_close(c[2]);
+  for (int t = 0; t < TRIALS; t++) {
+    (void)zt_try_send(c[0], 1);
+    (void)zt_try_send(c[1], 1);
+    zk_case k[4] = { RECV(c[0], &v), RECV(c[1], &v), RECV(c[2], &v), RECV(c[3], &v) };
+    int i = zk_select(k, 4, t & 1 ? ZK_FOREVER : ZK_NOWAIT);
+    CHECK(i >= 0 && i <= 2);
+    count[i]++;
+  }
+  for (int i = 0; i < 3; i++) CHECK(abs(count[i] - TRIALS / 3) <= 550);
+  for (int i = 0; i < 4; i++) zk_chan_unref(c[i]);
+}
+
 static void s19_the_number_of_cases_is_bounded(void) {
   enum { MANY = 65536 };
   zk_case *k = (zk_case *)calloc(MANY + 1, sizeof *k);
@@ -401,6 +473,7 @@ enum { STRESS = 20000 };
 typedef struct stress {
   zk_chan *c[4];
   int turn;
+  int64_t sum;
   zk_wg wg;
 } stress;
 
@@ -442,6 +515,68 @@ static void s20_plain_and_select_parties_under_load(void) {
   OK(zk_wg_wait(&s->wg, zk_in(ZT_LIMIT)));
   for (int i = 0; i < 4; i++) zk_chan_unref(s->c[i]);
   free(s);
+}
+
+/* Selects without deadline, over channels in an order that changes, until all of them are closed. */
+static void drain(void *arg) {
+  stress *s = (stress *)arg;
+  zk_chan *c[4];
+  int left = 4;
+  memcpy(c, s->c, sizeof c);
+  for (int i = 0; left > 0; i++) {
+    zk_case k[4];
+    int v[4] = { -1, -1, -1, -1 };
+    bool ok = true;
+    for (int j = 0; j < left; j++) {
+      k[j] = RECV(c[(i + j) % left], &v[j]);
+      k[j].ok = &ok;
+    }
+    int at = zk_select(k, (size_t)left, ZK_FOREVER);
+    CHECK(at >= 0 && at < left);
+    for (int j = 0; j < left; j++) CHECK(v[j] == -1 || j == at);
+    if (ok) {
+      __atomic_add_fetch(&s->sum, v[at], __ATOMIC_SEQ_CST);
+    } else {
+      EQ(v[at], 0);
+      int closed = (i + at) % left;
+      c[closed] = c[--left];
+    }
+  }
+}
+
+static void fill(void *arg) {
+  stress *s = (stress *)arg;
+  for (int i = 0; i < STRESS / 4; i++) {
+    zk_case k[4];
+    int v[4];
+    for (int j = 0; j < 4; j++) {
+      v[j] = i + 1;
+      k[j] = SEND(s->c[(i + 3 * j) % 4], &v[j]);
+    }
+    CHECK(zk_select(k, 1 + (size_t)i % 4, ZK_FOREVER) >= 0);
+  }
+}
+
+static void s20_selects_without_deadline_under_load(void) {
+  const size_t caps[] = { 3, 0, 1, 0 };
+  for (int many = 1; many <= 3; many++) {
+    stress *s = (stress *)calloc(1, sizeof *s);
+    zk_wg drains;
+    memset(&drains, 0, sizeof drains);
+    for (int i = 0; i < 4; i++) s->c[i] = zt_ints(caps[i]);
+    for (int i = 0; i < many; i++) {
+      OK(zk_wg_go(&drains, drain, s));
+      OK(zk_wg_go(&s->wg, fill, s));
+      OK(zk_wg_go(&s->wg, plain_sender, s));
+    }
+    OK(zk_wg_wait(&s->wg, zk_in(ZT_LIMIT)));
+    for (int i = 0; i < 4; i++) OK(zk_chan_close(s->c[i]));
+    OK(zk_wg_wait(&drains, zk_in(ZT_LIMIT)));
+    const int64_t each = STRESS / 4, plain = STRESS;
+    EQ(s->sum, many * (each * (each + 1) / 2 + plain * (plain - 1) / 2));
+    for (int i = 0; i < 4; i++) zk_chan_unref(s->c[i]);
+    free(s);
+  }
 }
 
 #ifndef __cplusplus
@@ -548,10 +683,13 @@ static const zt_test tests[] = {
   BOTH(s13_both_directions_of_one_buffer),
   BOTH(s14_a_losing_send_keeps_its_value),
   BOTH(s16_close_completes_a_parked_select),
+  BOTH(s09_s10_s16_a_select_without_deadline),
+  BOTH(s02_the_choice_is_uniform_among_unlike_channels),
   BOTH(s19_the_number_of_cases_is_bounded),
   BOTH(many_cases_that_wait),
   BOTH(bad_cases_are_errors_and_do_nothing),
   BOTH(s20_plain_and_select_parties_under_load),
+  BOTH(s20_selects_without_deadline_under_load),
 #ifndef __cplusplus
   BOTH(s01_operands_are_evaluated_once),
 #endif

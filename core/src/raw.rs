@@ -18,6 +18,7 @@ pub use crate::sched::blocking::{begin as block_begin, end as block_end};
 pub use crate::sched::deadlock::stands as deadlock_stands;
 pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
 pub use crate::sched::{goid, in_helper, yield_now};
+pub use crate::select::direct::{select_plainly, Listed, Plain};
 pub use crate::select::{How, Order, Selected};
 pub use crate::sync::waitgroup::RawWaitGroup;
 pub use crate::sync::{RawCond, RawMutex, RawOnce, RawRwMutex, RawSem};

@@ -21,6 +21,8 @@
 //! * **L3** Nodes are queued in pass 2 only, so a select never meets itself (S-12).
 //! * **L4** After pass 3 no node of this select is in any queue (S-10, S-11).
 
+pub mod direct;
+
 use crate::chan::core::{Error, Header, Step, FOREVER, NOWAIT};
 use crate::chan::policy::Ruling;
 use crate::goroutine::Reason;

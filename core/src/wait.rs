@@ -251,7 +251,8 @@ impl Node {
                 return true;
             }
             let wt = (*node).waiter;
-            if (*wt).try_claim(Outcome::Peer) {
+            // A select's other nodes are met more often than not by whoever has just claimed one of them: a look costs less than an exchange.
+            if !(*wt).is_claimed() && (*wt).try_claim(Outcome::Peer) {
                 (*wt).set_winner(node);
                 return true;
             }

@@ -197,7 +197,7 @@ impl ByteChan {
 
     /// Whether the short ways of `direct` are open to it.
     #[inline(always)]
-    pub(super) fn is_small(&self) -> bool {
+    pub fn is_small(&self) -> bool {
         self.small
     }
 
@@ -339,14 +339,10 @@ impl ByteChan {
     }
 
     /// All of a [`recv`](ByteChan::recv) with `NOWAIT` where there was an instant, just now, at which the channel was empty and open: then its
-    /// answer is `WouldBlock`. False says nothing, and nothing has happened.
+    /// answer is `WouldBlock`. False says nothing, and nothing has happened; so it is at the end of a time slice (G-11).
     #[inline(always)]
     pub fn finds_nothing(&self) -> bool {
-        let nothing = !runtime::is_down() && !sanitize::listens() && self.core.header().surely_empty();
-        if nothing {
-            crate::sched::checkpoint(false); // G-11
-        }
-        nothing
+        self.core.header().surely_empty() && crate::sched::undisturbed() && !runtime::is_down() && !sanitize::listens()
     }
 
     /// Copies a value out; null `elem` discards it. Closed and drained: zeroes `elem`.

@@ -44,11 +44,11 @@ pub use crate::error::{Error, FOREVER, NOWAIT};
 
 /// The part of a channel that does not depend on the type of its values.
 pub struct Header {
-    pub(super) lock: BiasedLock,
+    pub(crate) lock: BiasedLock,
     pub(super) mirror: Mirror,
     /// Slots of a buffer that can be full; `NEVER_FULL` if there is none, or no limit; `POLICY` if there is one.
-    slots: usize,
-    pub(super) recvq: UnsafeCell<List<Node>>,
+    pub(super) slots: usize,
+    pub(crate) recvq: UnsafeCell<List<Node>>,
     pub(super) sendq: UnsafeCell<List<Node>>,
     vtable: &'static VTable,
     source: Option<Box<Source>>,

@@ -48,29 +48,11 @@ impl ByteChan {
                 Owned::Not => return self.send_extra(elem, deadline),
                 Owned::Lost(grant) => return self.send_without(grant, elem, deadline),
             };
-            let n = (*h.recvq.get()).first();
-            let ring = self.core.ring();
-            if n.is_null() {
-                if h.is_closed() || !ring.has_room() {
-                    return match !h.is_closed() && sched::waits_plainly(w, g, deadline) {
-                        true => self.send_parked(w, g, elem),
-                        false => self.send_held(elem, deadline),
-                    };
-                }
-                ring.push_small(elem);
-                self.core.note_len();
-                return end(w, h.lock.give_back(grant), null());
+            match self.send_held_plainly(elem) {
+                Tried::Done(woken) => end(w, h.lock.give_back(grant), woken, 0),
+                Tried::Wait => self.send_waits(w, g, elem, deadline),
+                Tried::Other => self.send_held(elem, deadline),
             }
-            if !is_plain(n) {
-                return self.send_held(elem, deadline);
-            }
-            (*h.recvq.get()).remove(n);
-            if !Node::claim(n) {
-                return self.send_held(elem, deadline);
-            }
-            ring.transfer_small(elem, (*n).elem);
-            (*n).ok = true;
-            end(w, h.lock.give_back(grant), (*n).waiter)
         }
     }
 
@@ -80,17 +62,13 @@ impl ByteChan {
     /// As for `recv`.
     #[inline(always)]
     pub unsafe fn recv_code(&self, elem: *mut u8, deadline: i64) -> i32 {
-        if deadline == NOWAIT {
-            // SAFETY: by the caller.
-            return unsafe { self.recv_now(elem) };
-        }
         let h = self.header();
         let Some(w) = worker::current() else {
             // SAFETY: by the caller.
             return unsafe { self.recv_extra(elem, deadline) };
         };
         let g = w.current.get();
-        if elem.is_null() || !self.is_ordinary(g) {
+        if deadline == NOWAIT || elem.is_null() || !self.is_ordinary(g) {
             // SAFETY: by the caller.
             return unsafe { self.recv_extra(elem, deadline) };
         }
@@ -101,42 +79,140 @@ impl ByteChan {
                 Owned::Not => return self.recv_extra(elem, deadline),
                 Owned::Lost(grant) => return self.recv_without(grant, elem, deadline),
             };
-            let n = (*h.sendq.get()).first();
-            let ring = self.core.ring();
-            if n.is_null() {
-                if ring.has_some() {
-                    ring.pop_small(elem);
-                    self.core.note_len();
-                    return end(w, h.lock.give_back(grant), null());
-                }
-                return match !h.is_closed() && sched::waits_plainly(w, g, deadline) {
-                    true => self.recv_parked(w, g, elem),
-                    false => self.recv_held(elem, deadline),
-                };
+            match self.recv_held_plainly(elem) {
+                Tried::Done(woken) => end(w, h.lock.give_back(grant), woken, 0),
+                Tried::Wait => self.recv_waits(w, g, elem, deadline),
+                Tried::Other => self.recv_held(elem, deadline),
             }
-            if ring.has_some() || !is_plain(n) {
-                return self.recv_held(elem, deadline);
-            }
-            (*h.sendq.get()).remove(n);
-            h.mirror.sender_left(); // C6
-            if !Node::claim(n) {
-                return self.recv_held(elem, deadline);
-            }
-            ring.transfer_small((*n).elem, elem);
-            (*n).ok = true;
-            end(w, h.lock.give_back(grant), (*n).waiter)
         }
     }
 
-    /// Whether all is ordinary so far; `g` runs on the current worker, or is null.
+    /// What is ordinary of a send under the lock.
+    ///
+    /// # Safety
+    /// As for [`send`](ByteChan::send), of a small channel whose lock is held.
+    #[inline(always)]
+    unsafe fn send_held_plainly(&self, elem: *const u8) -> Tried {
+        let h = self.header();
+        // SAFETY: by the caller; a claimed receiver's slot is ours until it is readied (W3).
+        unsafe {
+            let ring = self.core.ring();
+            let n = loop {
+                let n = (*h.recvq.get()).first();
+                if n.is_null() {
+                    if h.is_closed() {
+                        return Tried::Other;
+                    }
+                    if !ring.has_room() {
+                        return Tried::Wait;
+                    }
+                    ring.push_small(elem);
+                    self.core.note_len();
+                    return Tried::Done(null());
+                }
+                if !is_plain(n) {
+                    return Tried::Other;
+                }
+                (*h.recvq.get()).remove(n);
+                if Node::claim(n) {
+                    break n;
+                }
+            };
+            ring.transfer_small(elem, (*n).elem);
+            (*n).ok = true;
+            Tried::Done((*n).waiter)
+        }
+    }
+
+    /// What is ordinary of a receive under the lock.
+    ///
+    /// # Safety
+    /// As for [`recv`](ByteChan::recv), of a small channel whose lock is held; `elem` is not null.
+    #[inline(always)]
+    unsafe fn recv_held_plainly(&self, elem: *mut u8) -> Tried {
+        let h = self.header();
+        // SAFETY: by the caller; a claimed sender's value is ours to move (C4, W3).
+        unsafe {
+            let ring = self.core.ring();
+            let n = loop {
+                let n = (*h.sendq.get()).first();
+                if n.is_null() {
+                    if ring.has_some() {
+                        ring.pop_small(elem);
+                        self.core.note_len();
+                        return Tried::Done(null());
+                    }
+                    return if h.is_closed() { Tried::Other } else { Tried::Wait };
+                }
+                if ring.has_some() || !is_plain(n) {
+                    return Tried::Other;
+                }
+                (*h.sendq.get()).remove(n);
+                h.mirror.sender_left(); // C6
+                if Node::claim(n) {
+                    break n;
+                }
+            };
+            ring.transfer_small((*n).elem, elem);
+            (*n).ok = true;
+            Tried::Done((*n).waiter)
+        }
+    }
+
+    /// A select's try at this channel: what was to be done is done, and the answer is what `answer` returns. If that is out of the ordinary nothing
+    /// was moved, and the answer is that of `other`, which is to wake whoever sleeps at the lock.
+    ///
+    /// # Safety
+    /// As for [`send`](ByteChan::send) or [`recv`](ByteChan::recv), of a small channel; `elem` is not null and `w` the current worker.
+    #[inline(always)]
+    pub(crate) unsafe fn select_try(
+        &self,
+        w: &Worker,
+        elem: *mut u8,
+        sends: bool,
+        answer: impl FnOnce() -> i32,
+        other: impl FnOnce(Sleeper) -> i32,
+    ) -> i32 {
+        let lock = &self.header().lock;
+        // SAFETY: by the caller; the lock is held until it is given back.
+        unsafe {
+            let grant = match lock.lock_owned(w.word()) {
+                Owned::Held(grant) => grant,
+                Owned::Not => return other(Sleeper::none()),
+                Owned::Lost(grant) => return other(lock.leave(grant)),
+            };
+            match if sends { self.send_held_plainly(elem) } else { self.recv_held_plainly(elem) } {
+                Tried::Done(woken) => end(w, lock.give_back(grant), woken, answer()),
+                Tried::Wait | Tried::Other => other(lock.give_back(grant)),
+            }
+        }
+    }
+
+    /// [`Header::look`](super::core::Header::look) of a small channel, which is no timer's. Under the lock it is exact, but for a send without a buffer.
+    #[inline(always)]
+    pub(crate) fn select_look(&self, sends: bool) -> Option<u64> {
+        debug_assert!(self.is_small());
+        let h = self.header();
+        h.mirror.look(|m| if sends { m.is_full(h.slots) } else { m.is_empty() })
+    }
+
+    /// [`recv_code`](ByteChan::recv_code) with `NOWAIT`, for who looks again and again.
+    ///
+    /// # Safety
+    /// As for `recv`.
+    #[inline(always)]
+    pub unsafe fn recv_now(&self, elem: *mut u8) -> i32 {
+        if self.finds_nothing() {
+            return code_of(Error::WouldBlock);
+        }
+        // SAFETY: by the caller.
+        unsafe { self.recv_extra(elem, NOWAIT) }
+    }
+
+    /// The same about channel and caller; see [`is_ordinary`].
     #[inline(always)]
     fn is_ordinary(&self, g: *const G) -> bool {
-        self.is_small()
-            && !runtime::is_down()
-            && !sanitize::listens()
-            && !g.is_null()
-            // SAFETY: the running goroutine's header is valid.
-            && unsafe { !(*g).has(BOUND) }
+        self.is_small() && is_ordinary(g)
     }
 
     // ---- what is out of the ordinary ---------------------------------------------------------------
@@ -151,16 +227,6 @@ impl ByteChan {
     unsafe extern "C" fn recv_extra(&self, elem: *mut u8, deadline: i64) -> i32 {
         // SAFETY: by the caller.
         status(unsafe { self.recv(elem, deadline) })
-    }
-
-    /// The answer to who looks again and again.
-    #[inline(never)]
-    unsafe extern "C" fn recv_now(&self, elem: *mut u8) -> i32 {
-        if self.finds_nothing() {
-            return code_of(Error::WouldBlock);
-        }
-        // SAFETY: by the caller.
-        unsafe { self.recv_extra(elem, NOWAIT) }
     }
 
     /// The lock's owner is so no more.
@@ -198,28 +264,56 @@ impl ByteChan {
         }
     }
 
-    /// As above; there is neither a receiver nor room.
+    /// As above; there is neither a receiver nor room. That the wait is ordinary is seen here: to ask takes a call.
     #[inline(never)]
-    unsafe extern "C" fn send_parked(&self, w: &Worker, g: *mut G, elem: *const u8) -> i32 {
+    unsafe extern "C" fn send_waits(&self, w: &Worker, g: *mut G, elem: *const u8, deadline: i64) -> i32 {
         // SAFETY: by the caller; a sender's value is only read.
-        match unsafe { self.header().park_locked(w, g, elem.cast_mut(), true) } {
-            true => 0,
-            false => code_of(Error::Closed),
+        unsafe {
+            if !sched::waits_plainly(w, g, deadline) {
+                return self.send_held(elem, deadline);
+            }
+            match self.header().park_locked(w, g, elem.cast_mut(), true) {
+                true => 0,
+                false => code_of(Error::Closed),
+            }
         }
     }
 
     /// As above; there is neither a value nor a sender.
     #[inline(never)]
-    unsafe extern "C" fn recv_parked(&self, w: &Worker, g: *mut G, elem: *mut u8) -> i32 {
-        self.header().mirror.untell();
+    unsafe extern "C" fn recv_waits(&self, w: &Worker, g: *mut G, elem: *mut u8, deadline: i64) -> i32 {
         // SAFETY: by the caller.
         unsafe {
+            if !sched::waits_plainly(w, g, deadline) {
+                return self.recv_held(elem, deadline);
+            }
+            self.header().mirror.untell();
             match self.header().park_locked(w, g, elem, false) {
                 true => 0,
                 false => status(self.zeroed_if_closed(Err(Error::Closed), elem)),
             }
         }
     }
+}
+
+/// What the ordinary part of an operation has come to.
+enum Tried {
+    /// It is done, and so is the lock's section; whoever this is, if it is not null, is to be readied.
+    Done(*const Waiter),
+    /// It has to wait.
+    Wait,
+    /// It is out of the ordinary.
+    Other,
+}
+
+/// Whether the caller is: `g` runs on the current worker, or is null.
+#[inline(always)]
+pub(crate) fn is_ordinary(g: *const G) -> bool {
+    !runtime::is_down()
+        && !sanitize::listens()
+        && !g.is_null()
+        // SAFETY: the running goroutine's header is valid.
+        && unsafe { !(*g).has(BOUND) }
 }
 
 /// Whether a node is a goroutine's that wants its operation done.
@@ -232,28 +326,28 @@ unsafe fn is_plain(n: *mut Node) -> bool {
     unsafe { !(*n).peek && (*(*n).waiter).kind() == Kind::Goroutine }
 }
 
-/// The operation is done and the lock given back: wakes whoever sleeps at it, readies `woken` if that is not null, and looks whether the time slice
-/// is over.
+/// The operation is done and the lock given back: wakes whoever sleeps at it, readies `woken` if that is not null, looks whether the time slice
+/// is over, and returns `answer`.
 ///
 /// # Safety
 /// `w` is the current worker and `woken` a goroutine's waiter that was claimed.
 #[inline(always)]
-unsafe fn end(w: &Worker, sleeper: Sleeper, woken: *const Waiter) -> i32 {
+unsafe fn end(w: &Worker, sleeper: Sleeper, woken: *const Waiter, answer: i32) -> i32 {
     // SAFETY: by the caller.
     unsafe {
         if sleeper.is_there() || w.attention.any() {
-            return end_extra(w, sleeper, woken);
+            return end_extra(w, sleeper, woken, answer);
         }
         if woken.is_null() {
-            return 0;
+            return answer;
         }
-        end_ready(w, G::of_waiter(woken))
+        end_ready(w, G::of_waiter(woken), answer)
     }
 }
 
 #[cold]
 #[inline(never)]
-unsafe extern "C" fn end_extra(w: &Worker, sleeper: Sleeper, woken: *const Waiter) -> i32 {
+unsafe extern "C" fn end_extra(w: &Worker, sleeper: Sleeper, woken: *const Waiter, answer: i32) -> i32 {
     sleeper.wake();
     // SAFETY: by the caller.
     unsafe {
@@ -262,33 +356,33 @@ unsafe extern "C" fn end_extra(w: &Worker, sleeper: Sleeper, woken: *const Waite
         }
     }
     sched::checkpoint_of(Some(w), true);
-    0
+    answer
 }
 
 /// Most goroutines become ready on the worker that runs them.
 #[inline(never)]
-unsafe extern "C" fn end_ready(w: &Worker, g: *mut G) -> i32 {
+unsafe extern "C" fn end_ready(w: &Worker, g: *mut G, answer: i32) -> i32 {
     // SAFETY: by the caller.
     unsafe {
         match sched::ready_here(w, g) {
-            Some(false) => 0,
-            Some(true) => end_wake(w),
-            None => end_ready_extra(w, g),
+            Some(false) => answer,
+            Some(true) => end_wake(w, answer),
+            None => end_ready_extra(w, g, answer),
         }
     }
 }
 
 #[inline(never)]
-unsafe extern "C" fn end_ready_extra(w: &Worker, g: *mut G) -> i32 {
+unsafe extern "C" fn end_ready_extra(w: &Worker, g: *mut G, answer: i32) -> i32 {
     // SAFETY: by the caller.
     unsafe { sched::ready_goroutine_of(Some(w), g) };
-    0
+    answer
 }
 
 #[inline(never)]
-extern "C" fn end_wake(w: &Worker) -> i32 {
+extern "C" fn end_wake(w: &Worker, answer: i32) -> i32 {
     sched::wake_for_slow(w);
-    0
+    answer
 }
 
 /// 0 or the number of the error.

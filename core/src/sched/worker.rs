@@ -233,6 +233,13 @@ impl Worker {
         (&raw const *self).addr()
     }
 
+    /// A random number below `n`, at most 2^32, for its own goroutines.
+    #[inline(always)]
+    pub fn random_below(&self, n: usize) -> usize {
+        // SAFETY: K1, and nobody else uses it meanwhile.
+        unsafe { (*self.rng.get()).below(n as u32) as usize }
+    }
+
     /// Makes the calling thread this worker's thread.
     pub fn bind(&'static self) {
         arch::tls_set((&raw const *self).cast_mut().cast());

@@ -106,6 +106,11 @@ pub(crate) enum Owned {
 pub(crate) struct Sleeper(usize);
 
 impl Sleeper {
+    /// Nobody.
+    pub(crate) fn none() -> Sleeper {
+        Sleeper(0)
+    }
+
     /// Whether there may be one.
     #[inline(always)]
     pub(crate) fn is_there(self) -> bool {
@@ -212,7 +217,8 @@ impl BiasedLock {
         &raw const self.lock as usize
     }
 
-    /// Takes the lock if the calling thread owns it: the short way of [`lock`](BiasedLock::lock), for who has no room for a call.
+    /// Takes the lock if the calling thread owns it: the short way of [`lock`](BiasedLock::lock), for who has no room for a call. It waits for
+    /// nobody.
     #[inline(always)]
     pub(crate) fn lock_owned(&self, me: usize) -> Owned {
         let owner = self.owner.load(Ordering::Relaxed);
@@ -223,15 +229,37 @@ impl BiasedLock {
         }
     }
 
+    /// The same for one of several locks, in whatever order, that the calling thread holds by their grants: who waits for nobody is no part of a
+    /// circle. `Not`, too, if this is one of those it holds.
+    #[inline(always)]
+    pub(crate) fn lock_another(&self, me: usize) -> Owned {
+        let owner = self.owner.load(Ordering::Relaxed);
+        let n = owner ^ me;
+        // Relaxed: the owner alone writes its word (BL1).
+        if n >= GRANTS || self.inside[n].load(Ordering::Relaxed) != 0 {
+            return Owned::Not;
+        }
+        match self.enter_as(n, owner, rank::acquire_try) {
+            true => Owned::Held(n),
+            false => Owned::Lost(n),
+        }
+    }
+
     /// B1 to B3: false if the grant was taken back; then B4 to B6 are to follow.
     #[inline(always)]
     fn enter(&self, n: usize, owner: usize) -> bool {
+        self.enter_as(n, owner, rank::acquire)
+    }
+
+    /// The same, checked by `note` in builds that check the order of locks.
+    #[inline(always)]
+    fn enter_as(&self, n: usize, owner: usize, note: impl Fn(Rank, usize)) -> bool {
         self.inside[n].store(1, Ordering::Relaxed);
         known_light_fence();
         if self.owner.load(Ordering::Relaxed) != owner {
             return false;
         }
-        rank::acquire(Rank::Chan, self.addr());
+        note(Rank::Chan, self.addr());
         // SAFETY: we are in the section.
         self.guarded.with_mut(|g| unsafe { (*g).held = n as u8 });
         true

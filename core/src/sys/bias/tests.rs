@@ -46,6 +46,12 @@ impl Counter {
         unsafe { self.0.give_back(grant) }.wake();
     }
 
+    /// Adds one under a lock that is held.
+    fn count(&self) {
+        // SAFETY: by the caller; the model checks it.
+        self.1.with_mut(|n| unsafe { *n += 1 });
+    }
+
     /// The number, when all threads are done.
     fn sum(&self) -> u64 {
         // SAFETY: the threads that wrote it are joined.
@@ -55,6 +61,36 @@ impl Counter {
     fn has_owner(&self) -> bool {
         self.0.owner.load(Ordering::Relaxed) != NOBODY
     }
+}
+
+/// Adds one to both at once, the second lock first, if `me` owns them and nobody takes them away. Says whether it did.
+fn add_to_both([a, b]: &[Counter; 2], me: usize) -> bool {
+    let second = match b.0.lock_another(me) {
+        Owned::Held(grant) => grant,
+        Owned::Not => return false,
+        Owned::Lost(grant) => {
+            b.0.leave(grant).wake();
+            return false;
+        }
+    };
+    let first = match a.0.lock_another(me) {
+        Owned::Held(grant) => Some(grant),
+        Owned::Not => None,
+        Owned::Lost(grant) => {
+            a.0.leave(grant).wake();
+            None
+        }
+    };
+    assert!(matches!(b.0.lock_another(me), Owned::Not)); // it is held already
+    if let Some(grant) = first {
+        a.count();
+        b.count();
+        // SAFETY: locked above.
+        unsafe { a.0.give_back(grant) }.wake();
+    }
+    // SAFETY: locked above.
+    unsafe { b.0.give_back(second) }.wake();
+    first.is_some()
 }
 
 /// The word of the `i`-th thread.
@@ -96,6 +132,19 @@ mod threads {
         (0..1000).for_each(|_| c.add_shortly(word(1)));
         other.join().unwrap();
         assert_eq!(c.sum(), u64::from(TURNS) + 2 + 2000);
+    }
+
+    #[test]
+    fn several_by_their_grants_in_any_order() {
+        crate::sys::init();
+        let two = [Counter::new(), Counter::new()];
+        assert!(!add_to_both(&two, word(1)));
+        let owned = two.iter().all(|c| bias(c, word(1), 0));
+        for _ in 0..3 {
+            assert_eq!(add_to_both(&two, word(1)), owned);
+        }
+        assert!(!add_to_both(&two, word(2)));
+        assert_eq!(two[0].add(word(1)) != BY_LOCK, owned);
     }
 
     #[test]
@@ -233,6 +282,25 @@ mod model {
             (0..rounds).for_each(|_| add(&c, word(1)));
             handles.into_iter().for_each(|t| t.join().unwrap());
             assert_eq!(c.sum(), 2 + others as u64 + rounds);
+        });
+    }
+
+    /// The main thread owns two locks and takes both, the second one first; another one takes both in their order.
+    #[test]
+    fn loom_biased_lock_two_at_once() {
+        crate::cell::check(3, || {
+            let two = Arc::new([Counter::new(), Counter::new()]);
+            two.iter().for_each(|c| (0..2).for_each(|_| drop(c.add(word(1)))));
+            let theirs = two.clone();
+            let other = thread::spawn(move || {
+                theirs.iter().for_each(|c| c.0.lock(word(2)));
+                theirs.iter().for_each(Counter::count);
+                // SAFETY: locked above.
+                theirs.iter().for_each(|c| unsafe { c.0.unlock() });
+            });
+            let both = add_to_both(&two, word(1));
+            other.join().unwrap();
+            assert!(two.iter().all(|c| c.sum() == 3 + u64::from(both)));
         });
     }
 
