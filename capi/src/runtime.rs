@@ -106,6 +106,8 @@ pub unsafe extern "C" fn zk_init(cfg: *const zk_config) -> c_int {
 /// Runs fn(arg) as a main goroutine and lends the calling thread to the runtime until it returns. `[any]`
 ///
 /// *exit_code (may be NULL) receives its result. Other goroutines go on. Several threads may be in zk_run at once.
+/// fn begins on the calling thread and may go on on another one after any call that waits, as every goroutine;
+/// zk_lock_thread at its beginning keeps it here.
 /// After zk_goexit in fn it waits for the others, then returns ZK_EDEADLOCK.
 /// ZK_EDEADLOCK: nothing could ever run again; a dump went to stderr. Never reported while a foreign OS thread that
 /// has called in is alive, or while a hold is out. ZK_EPANIC: fn panicked, and zk_config.on_panic let the rest go on.

@@ -103,6 +103,54 @@ static void g07_a_blocked_worker_is_noticed(void) {
   UNTIL(zt_alive("unannounced") == 0);
 }
 
+/* The caller, main of a zk_run too, goes on whatever those do that it started: they may have begun on its thread. */
+static void answers(void *arg) {
+  zk_chan *c = (zk_chan *)arg;
+  int v;
+  while (zk_chan_recv(c, &v, sizeof v, ZK_FOREVER) == ZK_OK) INC(&v);
+}
+static void goes_on(zk_chan *c) {
+  for (int i = 0; i < 5; i++) {
+    OK(zk_sleep(2 * ZK_MS));
+    OK(zt_send(c, i));
+  }
+}
+static void g07_one_that_blocks_its_thread_does_not_hold_its_starter_up(void) {
+  job j = { { -1, -1 }, 0, 0, 0 };
+  zk_chan *c = zt_ints(0);
+  EQ(pipe(j.fds), 0);
+  GO("answers", answers, c);
+  GO("unannounced", unannounced, &j);
+  goes_on(c);
+  EQ(GET(&j.done), 0);
+  write_a_byte(&j);
+  UNTIL(GET(&j.done));
+  OK(zk_chan_close(c));
+  UNTIL(zt_alive("answers") + zt_alive("unannounced") == 0);
+  zk_chan_unref(c);
+  close(j.fds[0]);
+  close(j.fds[1]);
+}
+static void spins(void *arg) {
+  int *flags = (int *)arg; /* stop, stopped */
+  while (!GET(&flags[0])) {}
+  INC(&flags[1]);
+}
+static void g11_one_that_makes_no_call_does_not_hold_its_starter_up(void) {
+  int flags[2] = { 0, 0 };
+  zk_chan *c = zt_ints(0);
+  GO("answers", answers, c);
+  GO("spins", spins, flags);
+  GO("spins", spins, flags);
+  goes_on(c);
+  EQ(GET(&flags[1]), 0);
+  INC(&flags[0]);
+  UNTIL(GET(&flags[1]) == 2);
+  OK(zk_chan_close(c));
+  UNTIL(zt_alive("answers") + zt_alive("spins") == 0);
+  zk_chan_unref(c);
+}
+
 static void begin_outside(void) { zk_block_begin(); }
 static void end_outside(void) { zk_block_end(); }
 static void brackets_outside_a_goroutine(void) {
@@ -196,6 +244,8 @@ static const zt_test tests[] = {
   BOTH(many_may_block_at_once),
   BOTH(g07_a_bracket_gives_the_place_to_others),
   BOTH(g07_a_blocked_worker_is_noticed),
+  BOTH(g07_one_that_blocks_its_thread_does_not_hold_its_starter_up),
+  BOTH(g11_one_that_makes_no_call_does_not_hold_its_starter_up),
   ONCE(brackets_outside_a_goroutine),
   CHILD(begin_outside),
   CHILD(end_outside),

@@ -39,7 +39,7 @@ use core::any::Any;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::mem::{offset_of, size_of};
-use core::ptr::null_mut;
+use core::ptr::{null_mut, NonNull};
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 
@@ -137,6 +137,8 @@ pub struct Ext {
     pub migrates: bool,
     /// Its panic is being reported.
     pub reporting: bool,
+    /// The worker of the thread whose `run` it is the main goroutine of; see `runs::runner_of`.
+    pub main_of: Option<NonNull<c_void>>,
     /// Name of the object it is parked on, valid while it waits; used under the names lock.
     pub wait_name: Option<*const str>,
 }

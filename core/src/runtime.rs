@@ -374,6 +374,9 @@ fn run_on<R>(
     let out = SendPtr(&raw mut slot);
     let main = move || {
         let out = out;
+        if flags & NO_UNWIND != 0 {
+            sched::exclusive::unpin(); // a goroutine of C, which goes on where there is room
+        }
         let r = panic::body(f);
         let exited = matches!(&r, Err(p) if p.is::<panic::Goexit>());
         if exited {
@@ -384,18 +387,19 @@ fn run_on<R>(
             // SAFETY: this is the running goroutine.
             panic::report(unsafe { &*sched::running() }, panic::text(p));
         }
-        // SAFETY: the frame of `run_on` waits for main_done, or has given main up for good.
-        unsafe { *out.0 = Some(r) };
-        sanitize::release(out.0.cast_const().cast());
-        w.main_done.set_done();
-        w.attention.stop();
+        if deadlock::waits_for(sched::running()) {
+            // SAFETY: the frame of `run_on` waits for this goroutine's end.
+            unsafe { *out.0 = Some(r) };
+            sanitize::release(out.0.cast_const().cast());
+            w.main_done.set_returned();
+        }
     };
     let started = start_main(w, class, flags, main);
     if let Ok(g) = started {
         deadlock::enter(deadlock::Run { worker: w, main: g, hosted: class != 0 });
         w.run_loop();
         deadlock::leave(w);
-        let main = w.main_goroutine.replace(core::ptr::null_mut());
+        let main = w.main_goroutine.swap(core::ptr::null_mut(), Ordering::Relaxed);
         if !main.is_null() {
             deadlock::give_up(main);
         }
@@ -428,7 +432,7 @@ fn start_main<F: FnOnce()>(w: &'static Worker, class: u8, flags: u8, f: F) -> Re
         }
         start::prepare_detached(g, f);
         (*g).run.set(w.run.load(Ordering::Relaxed) as u16); // it has 16 bits
-        w.main_goroutine.set(g);
+        runs::set_main(w, g);
         w.make_bound(g);
         worker::bump(&w.stats.created);
         sanitize::release(g.cast_const().cast());
@@ -440,6 +444,9 @@ fn start_main<F: FnOnce()>(w: &'static Worker, class: u8, flags: u8, f: F) -> Re
 /// Runs `f` as the main goroutine and returns its result. The calling thread works for the runtime meanwhile; other
 /// goroutines go on when `f` has returned, except that those pinned to this thread pause until it calls `run` again: of pinned goroutines
 /// only such as were started by `f`, by those that it started, and so on. Several threads may be in `run` at once.
+///
+/// `f` stays on the calling thread, as do goroutines that begin there. One of them that blocks the thread, or computes without a call of this
+/// library, holds up those of this thread, nobody else; see [`blocking`](crate::blocking) and [`yield_now`](crate::yield_now).
 ///
 /// ```
 /// let sum = zokor::run(|| {

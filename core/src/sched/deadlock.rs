@@ -6,7 +6,7 @@
 //! in is alive, and no hold is out.
 
 use super::idle;
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use super::{blocking, table, timers, INJECTOR};
 use crate::cell::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::goroutine::{arena, Reason, State, G, GIVEN_UP, SCOPED};
@@ -66,23 +66,39 @@ pub fn enter(run: Run) {
     RUNS.lock().push(run);
 }
 
-/// Removes a `run`; false if a deadlock was reported to it.
-pub fn leave(w: &'static Worker) -> bool {
-    let mut runs = RUNS.lock();
-    match runs.iter().position(|r| core::ptr::eq(r.worker, w)) {
-        Some(i) => {
+/// Removes the `run` that `w` serves, the caller's worker. At a shutdown main may still be running, on another thread: not before it has left that.
+pub fn leave(w: &'static Worker) {
+    loop {
+        let mut runs = RUNS.lock();
+        let Some(i) = runs.iter().position(|r| core::ptr::eq(r.worker, w)) else { return };
+        // SAFETY: main does not end without the lock, so its header is its own.
+        if unsafe { runs[i].main.as_ref() }.is_none_or(|main| main.on_cpu.is_saved()) {
             runs.swap_remove(i);
-            true
+            return;
         }
-        None => false,
+        drop(runs);
+        sys::yield_thread();
     }
 }
 
-/// The main goroutine of the `run` that `w` serves has ended: its header goes to others.
-pub fn main_ended(w: &Worker) {
-    w.main_goroutine.set(null_mut());
-    for r in RUNS.lock().iter_mut().filter(|r| core::ptr::eq(r.worker, w)) {
-        r.main = null_mut();
+/// Whether a `run` waits for the running goroutine `main`: it has not returned without it.
+pub fn waits_for(main: *mut G) -> bool {
+    RUNS.lock().iter().any(|r| core::ptr::eq(r.main, main))
+}
+
+/// The main goroutine `main` ends, on whatever thread it is by now, and its header goes to others. If it has returned, so does the `run` that
+/// `runner` serves.
+pub fn main_ended(main: *mut G, runner: &'static Worker) {
+    let mut runs = RUNS.lock();
+    let Some(r) = runs.iter_mut().find(|r| core::ptr::eq(r.main, main)) else { return };
+    r.main = null_mut();
+    runner.main_goroutine.store(null_mut(), Ordering::Relaxed);
+    drop(runs);
+    if runner.main_done.end() {
+        runner.attention.stop();
+        if !worker::current().is_some_and(|w| core::ptr::eq(w, runner)) {
+            idle::wake_worker(runner);
+        }
     }
 }
 

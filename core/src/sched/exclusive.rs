@@ -55,13 +55,21 @@ pub fn unlock() {
     }
 }
 
+/// The running goroutine, which began pinned, may go on elsewhere from now on.
+pub fn unpin() {
+    if let Some(w) = worker::current() {
+        // SAFETY: the running goroutine's header is ours (G1).
+        unsafe { (*w.current.get()).clear_flags(PINNED) };
+        w.homed.set(w.homed.get() - 1);
+    }
+}
+
 unsafe fn release(w: &Worker, g: *mut G, migrates: bool) {
+    if migrates {
+        unpin();
+    }
     // SAFETY: by the caller.
     unsafe {
-        if migrates {
-            (*g).clear_flags(PINNED);
-            w.homed.set(w.homed.get() - 1);
-        }
         (*g).clear_flags(EXCLUSIVE);
         idle::GATE.set_exclusive(&w.seat, stays_exclusive(w));
     }
@@ -75,7 +83,7 @@ pub(super) fn stays_exclusive(w: &Worker) -> bool {
 /// An exclusive goroutine ends without having let go. G-17: what it did to the thread is not for others. Main alone may do to the
 /// thread of its `run` what it likes: that is the caller's own.
 pub fn ended(w: &Worker) {
-    w.spoilt.set(w.spoilt.get() || w.main_goroutine.get() != w.current.get());
+    w.spoilt.set(w.spoilt.get() || w.main_goroutine.load(Ordering::Relaxed) != w.current.get());
     idle::GATE.set_exclusive(&w.seat, stays_exclusive(w));
 }
 

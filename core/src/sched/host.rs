@@ -99,7 +99,7 @@ pub fn preempt() {
 
 /// The thread in `run` is about to sleep.
 pub fn about_to_sleep(w: &'static Worker) {
-    let main = w.main_goroutine.get();
+    let main = w.main_goroutine.load(Ordering::Relaxed);
     // SAFETY: as in `interrupted`.
     let hooks = unsafe { main.as_ref() }.and_then(|g| get(g.class.get()));
     if hooks.is_some_and(|h| (h.pending)()) {
@@ -109,7 +109,7 @@ pub fn about_to_sleep(w: &'static Worker) {
 
 /// The thread in `run` was interrupted while it slept.
 pub fn interrupted(w: &'static Worker) {
-    let main = w.main_goroutine.get();
+    let main = w.main_goroutine.load(Ordering::Relaxed);
     if main.is_null() {
         return;
     }

@@ -166,7 +166,7 @@ impl Looks for Worker {
     }
 
     fn own_work(&self) -> bool {
-        !self.inbox.is_empty()
+        !self.inbox.is_empty() || self.main_done.is_over()
     }
 
     fn first_deadline(&self) -> i64 {

@@ -388,8 +388,8 @@ pub unsafe fn end(g: *mut G) -> ! {
         if (*g).has(EXCLUSIVE | CANCELABLE) {
             end_special(w, &*g);
         }
-        if w.main_goroutine.get() == g {
-            deadlock::main_ended(w);
+        if let Some(runner) = runs::runner_of(&*g) {
+            deadlock::main_ended(g, runner);
         }
         if (*g).is_bound() {
             w.homed.set(w.homed.get() - 1);

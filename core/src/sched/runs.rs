@@ -15,8 +15,8 @@
 //!
 //! Goroutines of a host interpreter are left out: they run where the interpreter's lock is.
 
-use super::worker::{self, Worker};
-use super::{exclusive, idle, inject, table};
+use super::worker::Worker;
+use super::{deadlock, exclusive, idle, inject, table};
 use crate::cell::{AtomicU32, Ordering};
 use crate::goroutine::{G, PINNED};
 
@@ -43,12 +43,37 @@ pub fn end(w: &Worker) {
     }
 }
 
+/// The worker of the thread whose `run` waits for `g`, if it is a main goroutine.
+///
+/// # Safety
+/// `g` is the caller's own header (G1).
+#[inline(always)]
+pub unsafe fn runner_of(g: &G) -> Option<&'static Worker> {
+    // SAFETY: by the caller; `set_main` has put a worker there, which lives until shutdown.
+    unsafe { g.ext_ref()?.main_of.map(|w| w.cast::<Worker>().as_ref()) }
+}
+
+/// `g` is the main goroutine of the `run` that `w` serves.
+///
+/// # Safety
+/// As above.
+pub unsafe fn set_main(w: &'static Worker, g: *mut G) {
+    w.main_goroutine.store(g, Ordering::Relaxed);
+    // SAFETY: by the caller.
+    unsafe { (*g).ext_mut().main_of = Some(core::ptr::NonNull::from(w).cast()) };
+}
+
 /// The panic of the running goroutine `g` has been reported, and nothing unwinds. If it is the main goroutine of a `run`, that is
-/// over, as with a panic that unwinds.
-pub fn main_panicked(g: *mut G) {
-    if let Some(w) = worker::current().filter(|w| w.main_goroutine.get() == g) {
-        w.main_done.set_done();
-        w.attention.stop();
+/// over when it has ended, as with a panic that unwinds.
+///
+/// # Safety
+/// `g` is the running goroutine.
+pub unsafe fn main_panicked(g: *mut G) {
+    // SAFETY: by the caller.
+    if let Some(runner) = unsafe { runner_of(&*g) } {
+        if deadlock::waits_for(g) {
+            runner.main_done.set_returned();
+        }
     }
 }
 

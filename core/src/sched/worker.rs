@@ -23,7 +23,7 @@ use super::idle::Attention;
 use super::pools::Pools;
 use super::runs;
 use crate::arch::{self, Context};
-use crate::cell::{AtomicBool, AtomicU32, AtomicU64, AtomicU8, Ordering};
+use crate::cell::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicU8, Ordering};
 use crate::errno::Errno;
 use crate::goroutine::{State, G, PINNED, STARTED};
 use crate::inbox::Inbox;
@@ -80,8 +80,6 @@ pub struct Worker {
     pub spoilt: Cell<bool>,
     /// It keeps to its own `run`: see `runs`.
     pub apart: Cell<bool>,
-    /// The goroutine `run` waits for, on a runner; null before and after.
-    pub main_goroutine: Cell<*mut G>,
     /// Declared blocking sections nest.
     pub block_depth: Cell<u32>,
     /// Where an OS thread naps that was told to go on and is to be woken at the next switch; null: nobody.
@@ -99,6 +97,8 @@ pub struct Worker {
     pub slice: AtomicU32,
     /// Whether it may run, or sleeps: see `gate`.
     pub seat: Seat,
+    /// The goroutine `run` waits for, on a runner; null before and after.
+    pub main_goroutine: AtomicPtr<G>,
     /// Number of the `run` this worker serves; 0: none.
     pub run: AtomicU32,
     /// How it stands.
@@ -118,29 +118,43 @@ pub struct Worker {
 /// Whether the main goroutine of a `run` still goes on.
 pub struct MainState(AtomicU8);
 
+const GOES_ON: u8 = 0;
+const DONE: u8 = 1;
+const DEADLOCKED: u8 = 2;
+const RETURNED: u8 = 3;
+
 impl MainState {
     const fn new() -> MainState {
-        MainState(AtomicU8::new(0))
+        MainState(AtomicU8::new(GOES_ON))
     }
     /// A new `run` begins.
     pub fn reset(&self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.0.store(GOES_ON, Ordering::Relaxed);
     }
-    /// Main returned, or its panic was reported and the rest goes on.
-    pub fn set_done(&self) {
-        self.0.store(1, Ordering::Relaxed);
+    /// Main returned, or its panic was reported and the rest goes on: all but its end, which makes it known.
+    pub fn set_returned(&self) {
+        self.0.store(RETURNED, Ordering::Relaxed);
+    }
+    /// Main has ended, on whatever thread. True: by itself, so that its `run` is over.
+    pub fn end(&self) -> bool {
+        // Release: pairs with the Acquire in `state`; the result, and all that main did, come before.
+        self.0.compare_exchange(RETURNED, DONE, Ordering::Release, Ordering::Relaxed).is_ok()
     }
     /// Nothing could ever run again, unless main has returned meanwhile. Published by waking the worker.
     pub fn set_deadlocked(&self) {
-        let _ = self.0.compare_exchange(0, 2, Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.0.compare_exchange(GOES_ON, DEADLOCKED, Ordering::Relaxed, Ordering::Relaxed);
     }
     /// Main has ended by itself.
     pub fn is_done(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 1
+        self.state() == DONE
     }
     /// Either of them.
     pub fn is_over(&self) -> bool {
-        self.0.load(Ordering::Relaxed) != 0
+        matches!(self.state(), DONE | DEADLOCKED)
+    }
+    fn state(&self) -> u8 {
+        // Acquire: pairs with the Release in `end`.
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -208,10 +222,10 @@ impl Worker {
             homed: Cell::new(0),
             spoilt: Cell::new(false),
             apart: Cell::new(false),
-            main_goroutine: Cell::new(null_mut()),
             block_depth: Cell::new(0),
             owed: Cell::new(core::ptr::null()),
             run: AtomicU32::new(0),
+            main_goroutine: AtomicPtr::new(null_mut()),
             main_done: MainState::new(),
             queue: LocalQueue::new(),
             inbox: Inbox::new(),
