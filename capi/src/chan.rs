@@ -175,10 +175,21 @@ pub unsafe extern "C" fn zk_chan_send(c: *mut zk_chan, elem: *const c_void, size
 /// H1, H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
-    if deadline == NOWAIT {
-        // SAFETY: H1, H2.
-        return unsafe { recv_now(c, elem, size) };
+    // SAFETY: H1, H2.
+    unsafe {
+        match deadline {
+            NOWAIT => recv_now(c, elem, size),
+            _ => recv_waiting(c, elem, size, deadline),
+        }
     }
+}
+
+/// What may wait. It is jumped to: it needs registers, and to save them costs as much as a look at an empty channel.
+///
+/// # Safety
+/// H1, H2.
+#[inline(never)]
+unsafe extern "C" fn recv_waiting(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
     // SAFETY: H1.
     let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
     match to_fill(chan, elem, size) {
@@ -188,12 +199,12 @@ pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: 
     }
 }
 
-/// The same without waiting. A function of its own: what waits needs registers, and to save them costs as much as this does.
+/// What does not.
 ///
 /// # Safety
 /// H1, H2.
-#[inline(never)]
-unsafe extern "C" fn recv_now(c: *mut zk_chan, elem: *mut c_void, size: usize) -> c_int {
+#[inline(always)]
+unsafe fn recv_now(c: *mut zk_chan, elem: *mut c_void, size: usize) -> c_int {
     // SAFETY: H1.
     let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
     match to_fill(chan, elem, size) {

@@ -163,12 +163,15 @@ pub(crate) fn into_c<H: Handle>(object: H::Object) -> *mut H {
 /// The block behind `handle`, or `None` if there is visibly none.
 fn block<H: Handle>(handle: *const H) -> Option<*const Block<H::Object>> {
     let block: *const Block<H::Object> = handle.cast();
-    if block.is_null() || !block.is_aligned() {
+    if block.is_null() {
         return None;
     }
     // SAFETY: H1; a foreign pointer is the caller's fault, which this read finds where it can be found (B1).
-    let tag = unsafe { ptr::addr_of!((*block).tag).read_volatile() };
-    (tag == H::TAG).then_some(block)
+    let tag = unsafe { ptr::addr_of!((*block).tag).read_unaligned() };
+    if tag != H::TAG {
+        return None;
+    }
+    block.is_aligned().then_some(block) // asked last, or the compiler makes one value of both questions
 }
 
 /// What `handle` stands for, for the length of a call.
