@@ -175,10 +175,10 @@ pub unsafe extern "C" fn zk_chan_send(c: *mut zk_chan, elem: *const c_void, size
 /// H1, H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
-    // SAFETY: H1, H2.
+    // SAFETY: H1, H2; `receive` has compared the sizes.
     unsafe {
         match deadline {
-            NOWAIT => recv_now(c, elem, size),
+            NOWAIT => receive(c, elem, size, |chan, elem| chan.recv_now(elem)),
             _ => recv_waiting(c, elem, size, deadline),
         }
     }
@@ -190,26 +190,25 @@ pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: 
 /// H1, H2.
 #[inline(never)]
 unsafe extern "C" fn recv_waiting(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
-    // SAFETY: H1.
-    let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
-    match to_fill(chan, elem, size) {
-        // SAFETY: H2; `to_fill` has compared the sizes.
-        Ok(elem) => unsafe { chan.recv_code(elem, deadline) },
-        Err(e) => code(e),
-    }
+    // SAFETY: H1, H2; `receive` has compared the sizes.
+    unsafe { receive(c, elem, size, |chan, elem| chan.recv_code(elem, deadline)) }
 }
 
-/// What does not.
+/// Receives by `how`, if channel and size are right.
 ///
 /// # Safety
-/// H1, H2.
+/// H1.
 #[inline(always)]
-unsafe fn recv_now(c: *mut zk_chan, elem: *mut c_void, size: usize) -> c_int {
+unsafe fn receive(
+    c: *mut zk_chan,
+    elem: *mut c_void,
+    size: usize,
+    how: impl FnOnce(&ByteChan, *mut u8) -> c_int,
+) -> c_int {
     // SAFETY: H1.
     let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
     match to_fill(chan, elem, size) {
-        // SAFETY: H2; `to_fill` has compared the sizes.
-        Ok(elem) => unsafe { chan.recv_now(elem) },
+        Ok(elem) => how(chan, elem),
         Err(e) => code(e),
     }
 }

@@ -48,6 +48,15 @@ impl Default for Frames {
     }
 }
 
+impl Frames {
+    /// Takes `t` off the chain, with the panics below it. The last of these.
+    fn leave(&mut self, t: &Try) -> Option<String> {
+        self.tries = t.outer;
+        self.scopes = t.scopes;
+        self.panics.drain(t.panics..).next_back()
+    }
+}
+
 thread_local! {
     static THREAD: RefCell<Box<Frames>> = RefCell::default();
 }
@@ -151,11 +160,7 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
         std::mem::forget(passed);
         // What panicked below this call is caught here: the last of them speaks. Those that were in progress before, whose
         // deferred functions we may be in, go on.
-        let caught = with(|s| {
-            s.tries = (*p).outer;
-            s.scopes = (*p).scopes;
-            s.panics.drain((*p).panics..).next_back()
-        });
+        let caught = with(|s| s.leave(&*p));
         match caught {
             Some(msg) => Err(Some(msg)),
             None => Ok(()),
@@ -178,12 +183,9 @@ impl Drop for Passed {
                 return usize::MAX; // the goroutine exits, and this try has left the chain (D3)
             }
             // SAFETY: the try is the innermost in progress until here (D1).
-            unsafe {
-                s.tries = (*self.t).outer;
-                s.scopes = (*self.t).scopes;
-                s.panics.truncate((*self.t).panics);
-                (*self.t).defers
-            }
+            let t = unsafe { &*self.t };
+            s.leave(t);
+            t.defers
         });
         run_down_to(down_to);
     }

@@ -338,14 +338,6 @@ impl ByteChan {
         }
     }
 
-    /// All of a [`recv`](ByteChan::recv) with `NOWAIT` where there was an instant, just now, at which the channel was empty and open: then its
-    /// answer is `WouldBlock`. False says nothing, and nothing has happened; so it is at the end of a time slice (G-11), and where calls are to be
-    /// refused: a worker that is to stop is disturbed, and a forked child has none.
-    #[inline(always)]
-    pub fn finds_nothing(&self) -> bool {
-        self.core.header().surely_empty() && crate::sched::undisturbed()
-    }
-
     /// Copies a value out; null `elem` discards it. Closed and drained: zeroes `elem`.
     ///
     /// # Errors

@@ -14,6 +14,7 @@
 use super::bytes::sent;
 use super::bytes::ByteChan;
 use super::core::{Error, NOWAIT};
+use super::finds_nothing;
 use super::ring::Ring;
 use crate::error::code_of;
 use crate::goroutine::{BOUND, G};
@@ -202,7 +203,7 @@ impl ByteChan {
     /// As for `recv`.
     #[inline(always)]
     pub unsafe fn recv_now(&self, elem: *mut u8) -> i32 {
-        if self.finds_nothing() {
+        if finds_nothing(self.header()) {
             return code_of(Error::WouldBlock);
         }
         // SAFETY: by the caller.

@@ -25,6 +25,14 @@ use std::mem::{ManuallyDrop, MaybeUninit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// All of a receive that does not wait where there was an instant, just now, at which the channel was empty and open: its answer is `WouldBlock`.
+/// False says nothing, and nothing has happened; so it is at the end of a time slice (G-11), and where calls are to be refused: a worker that is to
+/// stop is disturbed, and a forked child has none.
+#[inline(always)]
+fn finds_nothing(h: &Header) -> bool {
+    h.surely_empty() && sched::undisturbed()
+}
+
 /// A channel of values of one Rust type.
 pub struct Chan<T> {
     core: Core<TypedRing<T>>,
@@ -90,11 +98,10 @@ impl<T> Chan<T> {
         }
     }
 
-    /// All of a receive that does not wait where there was an instant, just now, at which the channel was empty and open. False says nothing, and
-    /// nothing has happened; so it is at the end of a time slice (G-11).
+    /// See [`finds_nothing`].
     #[inline(always)]
     pub fn finds_nothing(&self) -> bool {
-        self.core.header().surely_empty() && sched::undisturbed()
+        finds_nothing(self.core.header())
     }
 
     /// Closes the channel; false if it was closed before.
