@@ -8,6 +8,8 @@ concerns=("$@")
 [ ${#concerns[@]} -gt 0 ] || concerns=(check test loom boost faults capi python examples aarch64 macos bench-check)
 logs=$CARGO_TARGET_DIR/ci
 mkdir -p "$logs"
+# A run that builds each thing once has no use for what incremental builds keep, which is gigabytes.
+export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
 
 # Adds up the totals that test runners print: cargo's "test result:" lines, pytest's last line, and our own scripts' "N passed, N failed".
 count() {
