@@ -15,6 +15,9 @@ use core::ptr::null_mut;
 
 /// Goroutines taken from a victim or the injector at once.
 const BATCH: usize = 128;
+/// As many from a queue of more than [`LONG`]: the barrier is paid once for all of them.
+const LARGE_BATCH: usize = 512;
+const LONG: usize = 4096;
 /// Passes over all victims before the worker gives up, and pauses between them.
 const PASSES: u32 = 8;
 /// Turns of the spin loop between two passes.
@@ -388,8 +391,9 @@ impl Worker {
     /// pinned one would be torn from the goroutine it talks to for good. Not more, also if `v` may not run it now: what the thief runs first may
     /// block its thread, and those who could free it would be gone with it.
     fn steal_from(&self, v: &'static Worker) -> *mut G {
+        let most = if v.queue.len_hint() > LONG { LARGE_BATCH } else { BATCH };
         let taken = v.queue.try_steal(|q| {
-            let mut chain = q.take_half(BATCH);
+            let mut chain = q.take_half(most);
             let g = if chain.is_empty() { q.take_next() } else { chain.pop_front() };
             (g, chain)
         });
