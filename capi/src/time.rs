@@ -32,5 +32,5 @@ pub extern "C" fn zk_sleep(d: zk_duration) -> c_int {
     if d <= 0 {
         return 0;
     }
-    status(raw::sleep_until(zk_in(d)))
+    status(raw::sleep_for(d))
 }

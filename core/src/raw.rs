@@ -286,6 +286,15 @@ pub fn sleep_until(when: Time) -> Result<()> {
     sched::sleep_to(when).map_err(Error::from)
 }
 
+/// Waits for at least `d`, which is above zero. Errors as of [`sleep_until`].
+pub fn sleep_for(d: i64) -> Result<()> {
+    if is_down() {
+        return Err(Error::Shutdown);
+    }
+    may_block()?;
+    sched::sleep_for(d).map_err(Error::from)
+}
+
 // ---- defer, panic, recover -----------------------------------------------------------------------
 
 pub use crate::defer::{defer, scope_begin, scope_end, try_call};

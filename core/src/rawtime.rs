@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 ///
 /// In a goroutine that is bound to a context it ends early when the context does.
 pub fn sleep(d: Duration) {
-    let _ = sched::sleep_to(timers::after(nanos(d)));
+    let _ = sched::sleep_for(nanos(d));
 }
 
 /// Pauses until `t`; a past instant returns at once. From any thread.

@@ -34,7 +34,8 @@ use crate::goroutine::{Reason, State, CANCELABLE, EXCLUSIVE, G};
 use crate::inject::Injector;
 pub use pools::MOST_POOLED;
 pub use waiting::{
-    bound_end, bound_end_on, is_cancelable, me, node_of, plain_party, sleep_to, wait, wait_here, waits_plainly,
+    bound_end, bound_end_on, is_cancelable, me, node_of, plain_party, sleep_for, sleep_to, wait, wait_here,
+    waits_plainly,
 };
 pub use waking::{ready, ready_chain, ready_from_sleep, ready_goroutine, ready_goroutine_of, ready_here, ready_soon};
 

@@ -176,6 +176,22 @@ pub fn sleep_to(when: i64) -> Result<(), Outcome> {
         super::checkpoint(true); // G-11, as above
         return Ok(());
     }
+    sleep_out(when)
+}
+
+/// The same for `d` nanoseconds.
+///
+/// # Errors
+/// As above.
+pub fn sleep_for(d: i64) -> Result<(), Outcome> {
+    if d <= 0 {
+        super::checkpoint(true); // G-11, as above
+        return Ok(());
+    }
+    sleep_out(timers::after(d))
+}
+
+fn sleep_out(when: i64) -> Result<(), Outcome> {
     let wt = me();
     // SAFETY: our own waiter; nothing but the deadline (and cancellation) can end the wait.
     unsafe {
