@@ -52,11 +52,34 @@ pub fn map(log2: u32, wanted: usize) -> Result<Fresh, Error> {
     let at_least = MIN_BYTES.max(1 << log2);
     let mut bytes = (wanted << log2).clamp(at_least, MAX_BYTES.max(at_least));
     loop {
-        match sys::map_reserve(bytes) {
+        match map_aligned(bytes, log2) {
             Ok(base) => return publish(base, bytes, log2),
             Err(e) if bytes == at_least => return Err(e.into()),
             Err(_) => bytes = (((bytes / 2) >> log2) << log2).max(at_least),
         }
+    }
+}
+
+/// Maps `bytes` bytes for slots of `1 << log2`.
+///
+/// A page of page tables describes a range of address space with that alignment (2 MiB, with pages of 4 KiB). Of a slot that is as
+/// large or larger two pages are in use: the first of its stack, at the high end, and its guard, at the low end. Each would cost a page of
+/// page tables. So the slots begin in the middle of such ranges, where the guard of one and the stack of the one below share that page.
+fn map_aligned(bytes: usize, log2: u32) -> std::io::Result<*mut u8> {
+    let reach = sys::page_size() / size_of::<usize>() * sys::page_size();
+    if 1 << log2 < reach {
+        return sys::map_reserve(bytes);
+    }
+    let start = sys::map_reserve(bytes + reach)?;
+    let before = (reach / 2).wrapping_sub(start as usize) & (reach - 1);
+    // SAFETY: two parts of what has just been mapped, in front of and behind what is kept. A refusal costs address space.
+    unsafe {
+        let base = start.add(before);
+        if before != 0 {
+            let _ = sys::unmap(start, before);
+        }
+        let _ = sys::unmap(base.add(bytes), reach - before);
+        Ok(base)
     }
 }
 

@@ -55,6 +55,23 @@ fn a_stack_is_usable_from_top_to_bottom() {
     put_sized(s);
 }
 
+/// A page of page tables describes 2 MiB where pages have 4 KiB.
+#[test]
+fn a_large_stack_and_the_guard_above_it_share_a_page_of_page_tables() {
+    let _turn = turn();
+    let reach = sys::page_size() * sys::page_size() / 8;
+    for size in [reach, 4 * reach] {
+        let s = get_sized(size).unwrap();
+        let last = s.top() as usize - 1;
+        let above = s.base() + s.size();
+        assert_eq!(last / reach, (above + guard::size()) / reach);
+        write(s.bottom());
+        write(last as *mut u8);
+        assert!(faults(s.base()) && find(s.base()).is_some());
+        put_sized(s);
+    }
+}
+
 #[test]
 fn neighbours_have_tops_of_different_colour() {
     let _turn = turn();
