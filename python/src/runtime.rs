@@ -50,8 +50,13 @@ fn first_use() -> Res<()> {
     if state::is_closing() {
         return Err(py::raise(consts().error, "the interpreter is shutting down"));
     }
-    let config =
-        raw::Config { workers: LIMITS.workers.get(), max_blocking: LIMITS.max_blocking.get(), ..Default::default() };
+    let config = raw::Config {
+        workers: LIMITS.workers.get(),
+        max_blocking: LIMITS.max_blocking.get(),
+        // Only stacks of the engine's default size are taken at the first run, last in, first out, from the worker's pool.
+        stack_size: LIMITS.stack_size.get(),
+        ..Default::default()
+    };
     match raw::init(config).map_err(raw::Error::from) {
         // Busy: somebody else in this process uses the engine already, with limits of their own.
         Ok(()) | Err(raw::Error::Busy) => {
