@@ -32,8 +32,8 @@ class Failed(Exception):
     """The program did not give a figure; the text says why."""
 
 
-# Bytes that a parked goroutine takes at the most, of ours and of Go's.
-PARKED = 5 * 1024
+# Bytes that a parked goroutine takes at the most, of ours and of Go's, and of Python's.
+PARKED, PARKED_PYTHON = 5 * 1024, 10 * 1024
 MADV_POPULATE_WRITE = 23
 
 
@@ -53,7 +53,7 @@ def once(peer, row, n, timeout):
     argv = [*peer.argv, row.workload, f"n={n}", *(f"{k}={v}" for k, v in row.args), *peer.options]
     env = {**os.environ, **peer.env, "P": str(row.p), "GOMAXPROCS": str(row.p)}
     if row.workload == "w7":
-        warm_memory(n * PARKED)
+        warm_memory(n * (PARKED_PYTHON if peer.python else PARKED))
     try:
         r = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:

@@ -51,18 +51,51 @@ struct Call {
 
 /// What the function is called with.
 struct Arguments {
-    context: Obj,
+    /// A copy of the spawner's; none if nothing is in it, which is what a goroutine without one finds, too.
+    context: Option<Obj>,
     names: Option<Obj>,
-    /// The first word belongs to PyObject_Vectorcall; then positional and keyword values.
-    values: Vec<*mut PyObject>,
+    values: Values,
     positional: usize,
 }
 
-impl Drop for Arguments {
+/// Values that most calls have no more of.
+const FEW: usize = 3;
+
+/// Positional and keyword values behind a word that belongs to PyObject_Vectorcall.
+enum Values {
+    Few([*mut PyObject; 1 + FEW]),
+    Many(Vec<*mut PyObject>),
+}
+
+impl Values {
+    fn new(positional: &[*mut PyObject], named: &[*mut PyObject]) -> Values {
+        let both = positional.iter().chain(named).inspect(|&&value| {
+            // SAFETY: P1; the arguments are borrowed for the call.
+            unsafe { f::Py_INCREF(value) }
+        });
+        if positional.len() + named.len() > FEW {
+            return Values::Many(core::iter::once(&ptr::null_mut()).chain(both).copied().collect());
+        }
+        let mut few = [ptr::null_mut(); 1 + FEW];
+        for (slot, value) in few[1..].iter_mut().zip(both) {
+            *slot = *value;
+        }
+        Values::Few(few)
+    }
+
+    fn all(&mut self) -> &mut [*mut PyObject] {
+        match self {
+            Values::Few(few) => few,
+            Values::Many(many) => many,
+        }
+    }
+}
+
+impl Drop for Values {
     fn drop(&mut self) {
-        for value in self.values.drain(..).skip(1) {
-            // SAFETY: the references are ours since `go`; P1.
-            unsafe { f::Py_DECREF(value) };
+        for &mut value in &mut self.all()[1..] {
+            // SAFETY: the references are ours since `go`, null where there is none; P1.
+            unsafe { f::Py_XDECREF(value) };
         }
     }
 }
@@ -151,21 +184,23 @@ pub fn spawn(func: *mut PyObject, args: &[*mut PyObject], call: &Args<'_>, group
         return Err(wait::cancelled());
     }
     let (kw, names) = call.keywords();
-    let mut values = Vec::with_capacity(1 + args.len() + kw.len());
-    values.push(ptr::null_mut());
-    for &value in args.iter().chain(kw) {
-        // SAFETY: P1; the arguments are borrowed for the call.
-        unsafe { f::Py_INCREF(value) };
-        values.push(value);
-    }
-    // SAFETY: P1; func and names are borrowed for the call, and the context is a new reference or an exception.
+    let (context, values) = (context()?, Values::new(args, kw));
+    // SAFETY: P1; func and names are borrowed for the call.
     let call = unsafe {
         let names = (!names.is_null()).then(|| Obj::share(names));
-        let context = Obj::own((f::extra().context_copy)());
-        let arguments = Arguments { context: context?, names, values, positional: args.len() };
+        let arguments = Arguments { context, names, values, positional: args.len() };
         Box::new(Call { gor: Gor::new(Obj::share(func), run, false), call: Some(arguments), group })
     };
     start(call)
+}
+
+/// A copy of the current context, if there is anything in it.
+fn context() -> Res<Option<Obj>> {
+    // SAFETY: P1; a new reference or an exception; a context has a length.
+    unsafe {
+        let copy = Obj::own((f::extra().context_copy)())?;
+        Ok((f::PyObject_Size(copy.as_ptr()) != 0).then_some(copy))
+    }
 }
 
 fn start(call: Box<Call>) -> Res<()> {
@@ -203,8 +238,8 @@ unsafe extern "C-unwind" fn entry(call: *mut c_void) {
         let Call { gor, call, group } = unsafe { &mut *call };
         gor.state.set(me);
         raw::local_set(ptr::from_ref(gor).cast_mut().cast());
-        if let Some(arguments) = call.take() {
-            let result = make_call(gor, &arguments);
+        if let Some(mut arguments) = call.take() {
+            let result = make_call(gor, &mut arguments);
             if raw::is_down() {
                 end_child(result.err());
             }
@@ -234,7 +269,7 @@ unsafe extern "C-unwind" fn entry(call: *mut c_void) {
 }
 
 /// Makes the call, in the context it was started from and with the trace functions threads get.
-fn make_call(gor: &Gor, call: &Arguments) -> Res<()> {
+fn make_call(gor: &Gor, call: &mut Arguments) -> Res<()> {
     if gor.run.as_ref().is_some_and(|r| r.draining()) {
         return Ok(());
     }
@@ -244,11 +279,15 @@ fn make_call(gor: &Gor, call: &Arguments) -> Res<()> {
     // SAFETY: P1; `gor` keeps the function until this is over; the context is a fresh copy that only we enter; values
     // has room in front of the first argument.
     unsafe {
-        py::status((f::extra().context_enter)(call.context.as_ptr()))?;
-        let args = call.values.as_ptr().add(1);
+        if let Some(context) = &call.context {
+            py::status((f::extra().context_enter)(context.as_ptr()))?;
+        }
+        let args = call.values.all().as_mut_ptr().add(1);
         let nargs = call.positional | f::VECTORCALL_OFFSET;
         let result = Obj::own(state::vectorcall(func, args, nargs, names));
-        (f::extra().context_exit)(call.context.as_ptr());
+        if let Some(context) = &call.context {
+            (f::extra().context_exit)(context.as_ptr());
+        }
         result.map(drop)
     }
 }

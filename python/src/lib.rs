@@ -9,6 +9,7 @@
 
 mod blocking;
 mod chan;
+mod chunks;
 mod class;
 mod consts;
 mod ffi;
@@ -20,6 +21,7 @@ mod run;
 mod runtime;
 mod select;
 mod signals;
+mod spare;
 mod state;
 mod sync;
 mod time;
@@ -92,6 +94,7 @@ fn module() -> Res<Obj> {
     }
     let main_thread = py::import(c"threading")?.call_method(c"main_thread", &[])?.attr(c"ident")?;
     state::init(py::to_i64(main_thread.as_ptr())? as usize).map_err(|why| refuse(&why))?;
+    spare::learn()?;
     let [chan, sender, receiver] = chan::types()?;
     let types = Types {
         chan,

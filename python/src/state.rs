@@ -2,7 +2,8 @@
 //!
 //! Where it sits: above `ffi`; everything that parks goes through [`park`]; the engine calls [`HOOKS`].
 //!
-//! Each goroutine has a `PyThreadState` of its own, made at its first run on the thread it stays on. Going from one
+//! Each goroutine has a `PyThreadState` of its own, made at its first run on the thread it stays on, or left there by one that has ended
+//! (`spare`). Going from one
 //! Python goroutine to another on the same thread exchanges the thread state and keeps the GIL; the GIL is let go only
 //! when the thread is about to sleep or to run something that is not Python, and is taken again by whoever comes next.
 //! All of this happens lazily, in the goroutine that resumes.
@@ -13,7 +14,7 @@
 //!
 //! * `HELD`, while the engine runs below [`park`]: the thread state with which this thread holds the GIL, or null when
 //!   it does not hold it. While Python code runs it is null, because then it is CPython that knows.
-//! * `DEAD`: the cleared thread state of a goroutine that has ended. It is still the current one (`HELD`), and is
+//! * `DEAD`: the cleared thread state of a goroutine that has ended, unless it is kept as a spare one. It is still the current one (`HELD`), and is
 //!   deleted as soon as it is not.
 //!
 //! # Invariants
@@ -25,11 +26,14 @@
 //!   current last, on this thread. Later versions see to that themselves.
 
 use crate::ffi::{self as f, HangGuard, PyInterpreterState, PyThreadState};
-use crate::{preempt, raw};
+use crate::{chunks, preempt, raw, spare};
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicPtr, AtomicU32, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 
 thread_local! {
     static HELD: Cell<*mut PyThreadState> = const { Cell::new(ptr::null_mut()) };
@@ -45,8 +49,8 @@ static MAIN: AtomicUsize = AtomicUsize::new(0);
 /// The interpreter is going down. Relaxed: a thread that misses it is stopped by CPython when it asks for the GIL.
 static CLOSING: AtomicBool = AtomicBool::new(false);
 
-/// Threads that exchange thread states just now. From 3.12 on the GIL is given up in between, and the states must not be
-/// freed then. Relaxed: counted up and looked at under the GIL, which orders it.
+/// Threads that exchange thread states just now, or delete some. From 3.12 on the GIL is given up in between, and the states must not be
+/// freed then. Relaxed where it is counted up and looked at under the GIL, which orders it.
 static SWAPPING: AtomicUsize = AtomicUsize::new(0);
 
 /// What the engine calls.
@@ -221,23 +225,40 @@ pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl Fn
         release();
         f::hang();
     }
+    let spare = spare::take();
+    let me = spare.unwrap_or_else(new_state);
+    protect_stack(me, crate::runtime::stack_size());
+    // SAFETY: me was made on this thread (T1), and is a spare one of this thread or known to nobody.
+    unsafe { attach(me) };
+    HELD.set(ptr::null_mut());
+    if spare.is_none() {
+        spare::remember(me);
+    }
+    body(me);
+    // In both cases destructors run, which may park and come back; after that nothing of Python is used with me, which
+    // stays current until the next goroutine replaces it.
+    let kept = spare::is_as_new(me);
+    if !kept {
+        // SAFETY: attached with me.
+        unsafe { f::PyThreadState_Clear(me) };
+    }
+    end();
+    if !(kept && spare::put(me)) {
+        DEAD.set(me);
+    }
+    HELD.set(me);
+}
+
+/// A thread state of its own for a goroutine that starts here.
+fn new_state() -> *mut PyThreadState {
     // SAFETY: needs no GIL; the interpreter outlives its goroutines.
     let me = unsafe { f::PyThreadState_New(INTERPRETER.load(Relaxed)) };
     if me.is_null() {
         // Without a thread state not even an exception can be raised.
         std::process::abort();
     }
-    protect_stack(me, crate::runtime::stack_size());
-    // SAFETY: me was made on this thread (T1).
-    unsafe { attach(me) };
-    HELD.set(ptr::null_mut());
-    body(me);
-    // SAFETY: attached with me. Clearing runs destructors, which may park and come back; after it nothing of Python
-    // is used with me, which stays current until the next goroutine replaces it (DEAD).
-    unsafe { f::PyThreadState_Clear(me) };
-    end();
-    DEAD.set(me);
-    HELD.set(me);
+    spare::prepare(me);
+    me
 }
 
 /// Runs `body` as the main goroutine, with the thread state of the thread that called `run`.
@@ -302,9 +323,10 @@ pub fn attached() -> bool {
 /// From now on no thread but the main one gets into Python through us: each that tries sleeps until the process ends.
 /// Waits, for a second at most, for those that are on their way in.
 pub fn close() {
-    CLOSING.store(true, Relaxed);
+    // SeqCst, both: pairs with `unless_closing`, where the two stand in the other order: one side at least sees the other.
+    CLOSING.store(true, SeqCst);
     for _ in 0..1000 {
-        if SWAPPING.load(Relaxed) == 0 {
+        if SWAPPING.load(SeqCst) == 0 {
             return;
         }
         // SAFETY: attached (P1), and attached again right after.
@@ -316,95 +338,18 @@ pub fn close() {
     }
 }
 
-pub fn is_closing() -> bool {
-    CLOSING.load(Relaxed)
+/// Runs `f`, which needs the interpreter but not the GIL, unless that is going down or this is a forked child; it does not go down
+/// meanwhile.
+pub fn unless_closing(f: impl FnOnce()) {
+    // SeqCst, all: pairs with `close`, and what `f` did comes before the end.
+    SWAPPING.fetch_add(1, SeqCst);
+    if !CLOSING.load(SeqCst) && !raw::is_down() {
+        f();
+    }
+    SWAPPING.fetch_sub(1, SeqCst);
 }
 
-mod chunks {
-    //! A cache for the 16 KiB piece of memory that CPython maps for the frames of every thread state: mapping and
-    //! unmapping one costs ten times what the rest of a goroutine does.
-
-    use crate::ffi::{extra, ArenaAllocator};
-    use core::cell::UnsafeCell;
-    use core::ffi::c_void;
-    use core::ptr;
-    use std::sync::atomic::{
-        AtomicBool,
-        Ordering::{Acquire, Release},
-    };
-    use std::sync::OnceLock;
-
-    /// CPython's DATA_STACK_CHUNK_SIZE.
-    const CHUNK: usize = 16 << 10;
-    /// 8 MiB at most stay in the cache.
-    const KEPT: usize = 512;
-
-    struct Cache {
-        busy: AtomicBool,
-        chunks: UnsafeCell<([*mut c_void; KEPT], usize)>,
-    }
-
-    // SAFETY: `chunks` is touched by who has set `busy`.
-    unsafe impl Sync for Cache {}
-
-    static CACHE: Cache = Cache { busy: AtomicBool::new(false), chunks: UnsafeCell::new(([ptr::null_mut(); KEPT], 0)) };
-    static BELOW: OnceLock<ArenaAllocator> = OnceLock::new();
-
-    /// Runs `f` on the cache unless another thread is there (the GIL makes that rare).
-    fn with<R>(f: impl FnOnce(&mut [*mut c_void; KEPT], &mut usize) -> Option<R>) -> Option<R> {
-        // Acquire: pairs with the Release below, so that the array is seen as the last user left it.
-        if CACHE.busy.swap(true, Acquire) {
-            return None;
-        }
-        // SAFETY: `busy` is ours.
-        let (chunks, n) = unsafe { &mut *CACHE.chunks.get() };
-        let r = f(chunks, n);
-        // Release: hands the array to the next Acquire.
-        CACHE.busy.store(false, Release);
-        r
-    }
-
-    unsafe extern "C" fn alloc(_: *mut c_void, size: usize) -> *mut c_void {
-        let kept = (size == CHUNK).then(|| {
-            with(|chunks, n| {
-                *n = n.checked_sub(1)?;
-                Some(chunks[*n])
-            })
-        });
-        match (kept.flatten(), BELOW.get()) {
-            (Some(chunk), _) => chunk,
-            // SAFETY: the allocator that was there before, with its own context.
-            (None, Some(ArenaAllocator { ctx, alloc: Some(alloc), .. })) => unsafe { alloc(*ctx, size) },
-            _ => ptr::null_mut(),
-        }
-    }
-
-    unsafe extern "C" fn free(_: *mut c_void, chunk: *mut c_void, size: usize) {
-        let kept = (size == CHUNK).then(|| {
-            with(|chunks, n| {
-                *chunks.get_mut(*n)? = chunk;
-                *n += 1;
-                Some(())
-            })
-        });
-        if kept.flatten().is_some() {
-            return;
-        }
-        if let Some(ArenaAllocator { ctx, free: Some(free), .. }) = BELOW.get() {
-            // SAFETY: every chunk comes from the allocator below.
-            unsafe { free(*ctx, chunk, size) };
-        }
-    }
-
-    /// Puts the cache in front of the allocator that is there.
-    pub fn install() {
-        let mut below = ArenaAllocator { ctx: ptr::null_mut(), alloc: None, free: None };
-        // SAFETY: the structure is CPython's; it copies it.
-        unsafe { (extra().arena_get)(&mut below) };
-        if BELOW.set(below).is_ok() {
-            let mut ours = ArenaAllocator { ctx: ptr::null_mut(), alloc: Some(alloc), free: Some(free) };
-            // SAFETY: as above; both functions live as long as the process.
-            unsafe { (extra().arena_set)(&mut ours) };
-        }
-    }
+#[inline]
+pub fn is_closing() -> bool {
+    CLOSING.load(Relaxed)
 }

@@ -1,0 +1,276 @@
+//! Thread states for goroutines to come: one that a goroutine has left as it found it serves the next on that thread.
+//!
+//! Where it sits: above `ffi` and `chunks`; `state` takes them from here and puts them back.
+//!
+//! Making a thread state, clearing and deleting it costs more than all the rest of a goroutine: memory for it and for its first chunk
+//! of frames, a system call for the thread's number, and the interpreter's lock twice. So what a goroutine leaves in its state is
+//! looked at: its `threading.local` values and its context are taken away, as clearing would, and if then every word says the
+//! same as when a state was new, nobody can tell it from a new one. If any word differs (a trace function, an exception set from
+//! outside, whatever comes to be there), the state is cleared and deleted.
+//!
+//! For that one has to know where a few things are ([`Layout`]). They are in the headers of each version and do not change within one;
+//! [`learn`] makes sure of them, and where one is not found, or in a version that is not known, each goroutine has a state of its own,
+//! as CPython makes them.
+//!
+//! # State
+//!
+//! * `LAYOUT`: written at import.
+//! * `NEW`: the words of the state that was made last, when it was new. Attached only.
+//! * `SPARES`: per OS thread, touched by that thread alone.
+//!
+//! # Invariants
+//!
+//! * **S1** A spare state belongs to the thread in whose list it is (T1), is in no other place, and nothing is left in it. It may be current still.
+//! * **S2** In a forked child, and once the interpreter is going down, the states in the lists may be gone: nobody takes one any more.
+
+use crate::chunks::Place;
+use crate::ffi::{self as f, PyObject, PyThreadState};
+use crate::py::{self, Obj};
+use crate::{preempt, raw, state};
+use core::cell::{Cell, RefCell};
+use core::ptr;
+use std::sync::OnceLock;
+
+/// Spare states of a thread at most.
+const MOST: usize = 64;
+/// The most words a state has.
+const WORDS: usize = 48;
+
+/// What is where in a thread state, in words.
+struct Layout {
+    words: usize,
+    interpreter: usize,
+    /// The number of its thread: `threading.get_ident()`.
+    thread: usize,
+    dict: usize,
+    context: usize,
+    /// Grows whenever the context changes.
+    context_version: usize,
+    id: usize,
+    /// The three words of [`Place`].
+    chunk: usize,
+    /// Objects that are taken away, in CPython's order.
+    owned: &'static [usize],
+    /// Words with the address of a part of the state itself.
+    own: u64,
+    /// Words that differ between new states, or say nothing of what was left.
+    free: u64,
+}
+
+/// These bits.
+const fn bits(all: &[usize]) -> u64 {
+    let (mut set, mut i) = (0, 0);
+    while i < all.len() {
+        set |= 1 << all[i];
+        i += 1;
+    }
+    set
+}
+
+/// `prev` and `next`, the thread's two numbers, the version of the context, the number, the chunk.
+const V3_11: Layout = Layout {
+    words: 45,
+    interpreter: 2,
+    thread: 19,
+    dict: 16,
+    context: 28,
+    context_version: 29,
+    id: 30,
+    chunk: 37,
+    owned: &[16, 28],
+    own: bits(&[7, 15]),
+    free: bits(&[0, 1, 19, 20, 29, 30, 37, 38, 39]),
+};
+const V3_12: Layout = Layout {
+    words: 36,
+    interpreter: 2,
+    thread: 17,
+    dict: 14,
+    context: 26,
+    context_version: 27,
+    id: 28,
+    chunk: 29,
+    owned: &[14, 26],
+    own: bits(&[7, 13]),
+    free: bits(&[0, 1, 17, 18, 27, 28, 29, 30, 31]),
+};
+/// With the word that tells to look up; and one word of what follows the public part, asyncio's running loop.
+const V3_13: Layout = Layout {
+    words: 39,
+    interpreter: 2,
+    thread: 19,
+    dict: 16,
+    context: 26,
+    context_version: 27,
+    id: 28,
+    chunk: 29,
+    owned: &[36, 37, 16, 26],
+    own: bits(&[15]),
+    free: bits(&[0, 1, 3, 19, 20, 27, 28, 29, 30, 31]),
+};
+
+static LAYOUT: OnceLock<&'static Layout> = OnceLock::new();
+
+/// The words of a new state.
+struct New(RefCell<[usize; WORDS]>);
+
+// SAFETY: attached code only (P1): the GIL is its lock.
+unsafe impl Sync for New {}
+
+static NEW: New = New(RefCell::new([0; WORDS]));
+
+struct Spares(RefCell<Vec<*mut PyThreadState>>);
+
+thread_local! {
+    static SPARES: Spares = const { Spares(RefCell::new(Vec::new())) };
+}
+
+/// The thread ends: so do its spare states.
+impl Drop for Spares {
+    fn drop(&mut self) {
+        let all = self.0.take();
+        if !all.is_empty() {
+            state::unless_closing(|| {
+                for state in all {
+                    preempt::forget(state);
+                    // SAFETY: S1; it is not current, for this thread has let go of the GIL. Nothing is left in it that would have to be cleared.
+                    unsafe { f::PyThreadState_Delete(state) };
+                }
+            });
+        }
+    }
+}
+
+/// Finds out whether the layout is as expected. Called at import, attached.
+pub fn learn() -> py::Res<()> {
+    // SAFETY: a constant of the running interpreter.
+    let layout = match unsafe { f::Py_Version } >> 16 {
+        0x030b => &V3_11,
+        0x030c => &V3_12,
+        0x030d => &V3_13,
+        _ => return Ok(()),
+    };
+    // Free-threaded and debug builds lay their objects out in another way.
+    if !py::import(c"sys")?.attr(c"abiflags")?.text().is_empty() {
+        return Ok(());
+    }
+    // Makes sure that there is a context.
+    // SAFETY: P1; a new reference or an exception.
+    let copy = unsafe { Obj::own((f::extra().context_copy)())? };
+    // SAFETY: attached; the pointers are borrowed, and used at once. All layouts are shorter than the state they are for.
+    unsafe {
+        let me = f::PyThreadState_Get();
+        let dict = f::PyThreadState_GetDict() as usize; // makes one if there is none
+        let word = |i: usize| *me.cast::<usize>().add(i);
+        let numbers = word(layout.interpreter) == f::PyThreadState_GetInterpreter(me) as usize
+            && word(layout.id) == f::PyThreadState_GetID(me) as usize
+            && word(layout.thread) == libc::pthread_self() as usize
+            && word(layout.dict) == dict;
+        let context = word(layout.context) as *mut PyObject;
+        let right = numbers
+            && !context.is_null()
+            && ptr::eq(f::Py_TYPE(context), f::Py_TYPE(copy.as_ptr()))
+            && layout.place(me).read().makes_sense();
+        if right {
+            let _ = LAYOUT.set(layout);
+        }
+    }
+    Ok(())
+}
+
+impl Layout {
+    /// Where the chunk is noted.
+    fn place(&self, state: *mut PyThreadState) -> *mut Place {
+        // The state is longer than that.
+        state.cast::<usize>().wrapping_add(self.chunk).cast()
+    }
+
+    fn word(&self, state: *mut PyThreadState, i: usize) -> &Cell<usize> {
+        debug_assert!(i < self.words);
+        // SAFETY: the state is alive and is as long as that; whoever has it here is the only one to use it just now (P1, S1).
+        unsafe { &*state.cast::<Cell<usize>>().add(i) }
+    }
+
+    /// The word, or for one with an address of its own how far it is from the state.
+    fn meaning(&self, state: *mut PyThreadState, i: usize, word: usize) -> usize {
+        if self.own >> i & 1 != 0 {
+            word.wrapping_sub(state as usize)
+        } else {
+            word
+        }
+    }
+}
+
+/// A spare state of this thread, as good as new. Needs no GIL.
+pub fn take() -> Option<*mut PyThreadState> {
+    let layout = LAYOUT.get()?;
+    if state::is_closing() {
+        return None; // S2; in a forked child no goroutine starts
+    }
+    let state = SPARES.try_with(|s| s.0.borrow_mut().pop()).ok().flatten()?;
+    // SAFETY: has no preconditions.
+    layout.word(state, layout.thread).set(unsafe { libc::pthread_self() } as usize);
+    Some(state)
+}
+
+/// A state has just been made: it gets its first chunk.
+pub fn prepare(state: *mut PyThreadState) {
+    let Some(layout) = LAYOUT.get() else { return };
+    if let Some(place) = Place::first() {
+        // SAFETY: nobody else knows the state yet, and it has no chunk.
+        unsafe { layout.place(state).write(place) };
+    }
+}
+
+/// The state is attached for the first time.
+pub fn remember(state: *mut PyThreadState) {
+    let Some(layout) = LAYOUT.get() else { return };
+    let mut new = NEW.0.borrow_mut();
+    for (i, new) in new.iter_mut().enumerate().take(layout.words) {
+        *new = layout.meaning(state, i, layout.word(state, i).get());
+    }
+}
+
+/// The goroutine of this state, which is current, has nothing to do any more: whether the state is like new, after what it
+/// held has been given up. That may run code and park.
+pub fn is_as_new(state: *mut PyThreadState) -> bool {
+    let Some(layout) = LAYOUT.get() else { return false };
+    for &i in layout.owned {
+        let held = layout.word(state, i).replace(0) as *mut PyObject;
+        if !held.is_null() {
+            if i == layout.context {
+                let version = layout.word(state, layout.context_version);
+                version.set(version.get() + 1);
+            }
+            // SAFETY: the reference was the state's; P1.
+            unsafe { f::Py_DECREF(held) };
+        }
+    }
+    let new = NEW.0.borrow();
+    let same = (0..layout.words)
+        .all(|i| layout.free >> i & 1 != 0 || layout.meaning(state, i, layout.word(state, i).get()) == new[i]);
+    // SAFETY: the place is the state's.
+    same && unsafe { layout.place(state).read().is_empty_first() }
+}
+
+/// Keeps a state that is as new. False: there are enough.
+pub fn put(state: *mut PyThreadState) -> bool {
+    let Some(layout) = LAYOUT.get() else { return false };
+    if state::is_closing() || raw::is_down() {
+        return false;
+    }
+    let kept = SPARES.try_with(|s| {
+        let mut all = s.0.borrow_mut();
+        let room = all.len() < MOST;
+        if room {
+            all.push(state);
+        }
+        room
+    });
+    let kept = kept.unwrap_or(false);
+    if kept {
+        // What looks for the states of this thread, to raise something in one or to show its frames, is to find those in use.
+        layout.word(state, layout.thread).set(0);
+    }
+    kept
+}
