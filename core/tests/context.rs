@@ -630,6 +630,71 @@ fn x17_a_merged_context_is_kept_by_nobody() {
     });
 }
 
+/// A long chain in which each ends with the one before, whichever parent that is, ends and goes without a long stack.
+#[test]
+fn x02_x17_long_chains_of_merged_contexts_end_and_go() {
+    for (second, cancels) in [(true, true), (false, true), (true, false), (false, false)] {
+        check(move || {
+            let none = Context::background();
+            let (root, cancel) = with_cancel(&none);
+            let mut last = root.clone();
+            for _ in 0..100_000 {
+                last = if second { merge(&none, &last).0 } else { merge(&last, &none).0 };
+            }
+            if cancels {
+                cancel.cancel_cause(Why("the root's"));
+                assert_eq!(why(&last).as_deref(), Some("the root's"));
+                assert!(is_done(&last));
+            }
+            drop(last);
+            assert_eq!(root.err().is_some(), cancels);
+        });
+    }
+}
+
+/// Where many ways lead to a context, ending it does not take all of them.
+#[test]
+fn x02_x05_a_lattice_of_merged_contexts_ends_once() {
+    check(|| {
+        let (root, cancel) = with_cancel(&Context::background());
+        let mut row = [root.clone(), root.clone()];
+        for _ in 0..200 {
+            row = [merge(&row[0], &row[1]).0, merge(&row[1], &row[0]).0];
+        }
+        let (kept, _keep) = with_cancel(&row[0]);
+        let (tx, rx) = bounded(0);
+        let waits = Builder::new().context(&kept).go(move || rx.recv()).unwrap();
+        cancel.cancel_cause(Why("the root's"));
+        assert_eq!((why(&row[1]).as_deref(), why(&kept).as_deref()), (Some("the root's"), Some("the root's")));
+        assert!(waits.join().unwrap().is_err());
+        drop::<zokor::channel::Sender<()>>(tx);
+    });
+}
+
+/// Both parents end at once, while children are made: each ends once, and none is missed.
+#[test]
+fn x05_x12_both_parents_of_a_merged_context_end_at_once() {
+    check(|| {
+        for _ in 0..200 {
+            let ((a, cancel_a), (b, cancel_b)) =
+                (with_cancel(&Context::background()), with_cancel(&Context::background()));
+            let makes = zokor::go(move || {
+                let made: Vec<_> = (0..8).map(|_| merge(&a, &b).0).collect();
+                (made, a, b)
+            });
+            let ends = zokor::go(move || cancel_a.cancel_cause(Why("a")));
+            cancel_b.cancel_cause(Why("b"));
+            ends.join().unwrap();
+            let (made, a, b) = makes.join().unwrap();
+            for m in made {
+                assert!(m.err().is_some() && is_done(&m));
+                assert!(["a", "b"].contains(&why(&m).unwrap().as_str()));
+            }
+            assert_eq!((why(&a).as_deref(), why(&b).as_deref()), (Some("a"), Some("b")));
+        }
+    });
+}
+
 #[test]
 fn x18_done_is_one_channel_made_on_demand() {
     check(|| {

@@ -319,34 +319,8 @@ pub fn with_value<T: Send + Sync + 'static>(parent: &Context, key: &'static Key<
 /// A context that ends when either parent does, with that one's cause; so its deadline is the earlier of theirs. Values come from
 /// the first.
 pub fn merge(a: &Context, b: &Context) -> (Context, Cancel) {
-    let deadline = b.node.as_ref().map_or(i64::MAX, |n| n.deadline());
-    let ctx = Ctx::ended_elsewhere(a.ctx(), deadline);
-    if let Some(other) = &b.node {
-        let (ended, source) = (Arc::downgrade(&ctx), Arc::downgrade(other));
-        let hook = other.on_end(Box::new(move || {
-            if let (Some(x), Some(s)) = (ended.upgrade(), source.upgrade()) {
-                x.end(s.err().unwrap_or(End::Canceled), s.cause());
-            }
-        }));
-        if let Some(n) = hook {
-            // Until the merged one ends or goes it keeps this parent, as it does the other; then nothing is retained.
-            let held = Hooked { source: other.clone(), n };
-            ctx.on_end(Box::new(move || drop(held)));
-        }
-    }
+    let ctx = Ctx::merged(a.ctx(), b.ctx());
     (Context::of(ctx.clone()), Cancel { ctx })
-}
-
-/// A hook of a context, taken back when this is dropped.
-struct Hooked {
-    source: Arc<Ctx>,
-    n: u64,
-}
-
-impl Drop for Hooked {
-    fn drop(&mut self) {
-        self.source.take_back(self.n);
-    }
 }
 
 /// Why `ctx` ended; see [`Context::cause`].

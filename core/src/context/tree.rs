@@ -13,15 +13,16 @@
 //! - **X1** The first end wins: `err` and the cause are written once, under the lock.
 //! - **X2** The done channels are closed before `err` is stored: whoever sees an error finds them closed. Before they are
 //!   closed `err` says that an end is under way, and who asks then waits for it: whoever sees them closed finds the error.
-//! - **X3** A live node is registered with its parent, if that can end; it leaves when everything below it has ended. Then it
-//!   holds no children, no bound goroutines and no timer.
+//! - **X3** A live node is registered with its parents, if they can end; it leaves when everything below it has ended. Then it
+//!   holds no children, no bound goroutines, no timer and no second parent.
 //! - **X4** A bound goroutine's wait is ended by a claim under the node's lock. The goroutine leaves the list under the same
 //!   lock when it ends, so its header is its own while it is claimed.
 //! - **X5** Locks are never nested: a parent tells its children after it has released its own.
 //! - **X6** Whoever ends a node that others are ending already helps: it ends all that is still registered below it. So when
 //!   `cancel` returns, to whomever, everything below has ended.
 //!
-//! Trees may be deep: ending one and dropping one walk a list and do not recurse.
+//! A merged node has two parents: the tree is one for values only, and a node may be reached on several ways. Trees may be deep:
+//! ending one and dropping one walk a list and do not recurse, and visit a node once.
 //!
 //! # Orderings
 //!
@@ -38,7 +39,7 @@ use crate::sys;
 use crate::timers::{self, CFn, Due, TimerNode};
 use crate::wait::Outcome;
 use core::ffi::c_void;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::mem::offset_of;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -98,17 +99,26 @@ pub struct Value {
 struct Limit {
     deadline: i64,
     cause: Cause,
-    /// Somebody else ends it then: it has no timer of its own.
-    kept_elsewhere: bool,
 }
 
 impl Limit {
-    fn at(deadline: i64, cause: Cause) -> Limit {
-        Limit { deadline, cause, kept_elsewhere: false }
-    }
-
     fn none() -> Limit {
-        Limit::at(i64::MAX, Cause::None)
+        Limit { deadline: i64::MAX, cause: Cause::None }
+    }
+}
+
+/// With whom a context ends, and where its values come from.
+#[derive(Default)]
+struct Parents {
+    first: Option<Arc<Ctx>>,
+    /// It gives values, and no end.
+    values_only: bool,
+    second: Option<Arc<Ctx>>,
+}
+
+impl Parents {
+    fn one(first: Option<Arc<Ctx>>) -> Parents {
+        Parents { first, ..Parents::default() }
     }
 }
 
@@ -125,6 +135,8 @@ pub struct Node {
     me: Weak<Ctx>,
     /// Ends with its parent.
     attached: bool,
+    /// Was made with two parents.
+    merged: bool,
     deadline: i64,
     /// Its cause if its own deadline ends it.
     late: Cause,
@@ -140,6 +152,8 @@ struct State {
     cause: Cause,
     done: Option<Arc<ByteChan>>,
     children: HashMap<usize, Weak<Ctx>>,
+    /// The other parent of a merged node, until that ends (X3).
+    second: Option<Arc<Ctx>>,
     bound: HashMap<usize, ()>,
     closers: Vec<Hook>,
     hooks: HashMap<u64, Hook>,
@@ -170,37 +184,40 @@ impl std::fmt::Debug for Ctx {
 impl Ctx {
     /// A child of `parent` (or a root) that ends with it, by `cancel`, or at `deadline` (`i64::MAX`: none).
     pub fn new(parent: Option<Arc<Ctx>>, deadline: i64) -> Arc<Ctx> {
-        Self::build(parent, true, Limit::at(deadline, Cause::None), None)
+        Self::build(Parents::one(parent), Limit { deadline, cause: Cause::None }, None)
     }
 
     /// As `new`, with the cause it has if the deadline ends it.
     pub fn with_deadline_cause(parent: Option<Arc<Ctx>>, deadline: i64, cause: Cause) -> Arc<Ctx> {
-        Self::build(parent, true, Limit::at(deadline, cause), None)
+        Self::build(Parents::one(parent), Limit { deadline, cause }, None)
     }
 
-    /// A child that somebody else ends at `deadline` too; it has to say so, and no more.
-    pub fn ended_elsewhere(parent: Option<Arc<Ctx>>, deadline: i64) -> Arc<Ctx> {
-        Self::build(parent, true, Limit { deadline, cause: Cause::None, kept_elsewhere: true }, None)
+    /// A child of both, or of the one there is: it ends with whichever ends first. Values come from `first`.
+    pub fn merged(first: Option<Arc<Ctx>>, second: Option<Arc<Ctx>>) -> Arc<Ctx> {
+        Self::build(Parents { first, values_only: false, second }, Limit::none(), None)
     }
 
     /// A child that carries a value.
     pub fn with_value(parent: Option<Arc<Ctx>>, value: Value) -> Arc<Ctx> {
-        Self::build(parent, true, Limit::none(), Some(value))
+        Self::build(Parents::one(parent), Limit::none(), Some(value))
     }
 
     /// Its parent's values, not its end.
     pub fn detached(parent: Arc<Ctx>) -> Arc<Ctx> {
-        Self::build(Some(parent), false, Limit::none(), None)
+        Self::build(Parents { first: Some(parent), values_only: true, second: None }, Limit::none(), None)
     }
 
-    fn build(parent: Option<Arc<Ctx>>, attached: bool, limit: Limit, value: Option<Value>) -> Arc<Ctx> {
+    fn build(parents: Parents, limit: Limit, value: Option<Value>) -> Arc<Ctx> {
+        let (parent, attached, second) = (parents.first, !parents.values_only, parents.second);
         let deadline = limit.deadline;
-        let inherited = parent.as_ref().filter(|_| attached).map_or(i64::MAX, |p| p.deadline);
-        let own = deadline < inherited && !limit.kept_elsewhere; // an earlier parent needs no timer of ours
+        let of = |p: &Option<Arc<Ctx>>| p.as_ref().map_or(i64::MAX, |p| p.deadline);
+        let inherited = if attached { of(&parent).min(of(&second)) } else { i64::MAX };
+        let own = deadline < inherited; // an earlier parent needs no timer of ours
         let state = State {
             cause: Cause::None,
             done: None,
             children: HashMap::new(),
+            second: second.clone(),
             bound: HashMap::new(),
             closers: Vec::new(),
             hooks: HashMap::new(),
@@ -212,6 +229,7 @@ impl Ctx {
             node: Box::new(Node {
                 me: me.clone(),
                 attached,
+                merged: second.is_some(),
                 deadline: deadline.min(inherited),
                 late: limit.cause,
                 value,
@@ -221,7 +239,7 @@ impl Ctx {
                 faces: [const { OnceLock::new() }; 2],
             }),
         });
-        if let Some(p) = parent.filter(|_| attached) {
+        for p in parent.filter(|_| attached).into_iter().chain(second) {
             x.join_parent(&p);
         }
         if own && x.err().is_none() {
@@ -244,6 +262,8 @@ impl Ctx {
         };
         if let Some((end, cause)) = ended {
             self.end(end, cause);
+        } else if self.merged && self.err().is_some() {
+            p.forget(self); // the other parent has ended it, perhaps before it was registered here
         }
     }
 
@@ -350,21 +370,24 @@ impl Ctx {
     pub fn end(&self, end: End, cause: Cause) -> bool {
         let mut below = Vec::new();
         let mut hooks = Vec::new();
+        let mut seen = HashSet::new();
         let won = self.end_one(end, cause, &mut below, &mut hooks);
-        // Parents before children, and children leave before their parents do (X3).
+        // Parents before children, and all have ended before any leaves (X3).
         let mut i = 0;
         while i < below.len() {
             let (child, end, cause): (Arc<Ctx>, End, Cause) = below[i].clone();
-            child.end_one(end, cause, &mut below, &mut hooks);
             i += 1;
+            if !child.merged || seen.insert(child.addr()) {
+                child.end_one(end, cause, &mut below, &mut hooks);
+            }
         }
         while let Some((child, ..)) = below.pop() {
-            child.leave_parent();
+            child.leave_parents();
         }
         for hook in hooks {
             hook();
         }
-        self.leave_parent();
+        self.leave_parents();
         won
     }
 
@@ -431,10 +454,28 @@ impl Ctx {
         woken
     }
 
-    fn leave_parent(&self) {
+    fn leave_parents(&self) {
+        drop(self.leave());
+    }
+
+    /// Leaves its parents. Gives the second one, which goes if nobody else refers to it.
+    fn leave(&self) -> Option<Arc<Ctx>> {
         if let Some(p) = self.parent.as_ref().filter(|_| self.attached) {
-            p.state.lock().children.remove(&self.addr());
+            p.forget(self);
         }
+        if !self.merged {
+            return None;
+        }
+        let second = self.state.lock().second.take();
+        if let Some(p) = &second {
+            p.forget(self);
+        }
+        second
+    }
+
+    /// A child is not registered any more.
+    fn forget(&self, child: &Ctx) {
+        self.state.lock().children.remove(&child.addr());
     }
 
     /// Has `close` close a channel when the context ends, before its error shows (X2); at once if it has ended. It runs under the
@@ -509,25 +550,32 @@ impl Binding for Ctx {
 }
 
 impl Ctx {
-    /// Nobody refers to it any more: nothing of it stays behind (X3).
-    fn let_go(&self) {
+    /// Nobody refers to it any more: nothing of it stays behind (X3). Its second parent is the caller's to let go of.
+    fn let_go(&self) -> Option<Arc<Ctx>> {
         let armed = std::mem::take(&mut self.state.lock().armed);
         if armed {
             // SAFETY: armed by `arm`.
             unsafe { timers::disarm(&self.timer) };
         }
-        self.leave_parent();
+        self.leave()
     }
 }
 
 impl Drop for Ctx {
     fn drop(&mut self) {
-        self.let_go();
         // Of a long chain one after the other goes, not each inside the next.
+        let mut seconds = Vec::new();
+        seconds.extend(self.let_go());
         let mut up = self.parent.take();
-        while let Some(mut p) = up.and_then(Arc::into_inner) {
-            p.let_go();
-            up = p.parent.take();
+        loop {
+            while let Some(mut p) = up.and_then(Arc::into_inner) {
+                seconds.extend(p.let_go());
+                up = p.parent.take();
+            }
+            match seconds.pop() {
+                Some(p) => up = Some(p),
+                None => return,
+            }
         }
     }
 }
