@@ -237,6 +237,27 @@ static void d04_a_deadline_keeps_it_alive(void) {
   OK(zk_run(sleeping_main, c, NULL));
   zk_chan_unref(c);
 }
+static void *ends_the_process(void *arg) {
+  (void)arg;
+  usleep(150000); /* a report comes at once if it comes */
+  _exit(0);
+}
+static void sleeps_for_ever(void *arg) {
+  (void)arg;
+  zk_sleep(INT64_MAX);
+}
+static int waits_beside_a_sleeper(void *arg) {
+  int v;
+  OK(zk_go(sleeps_for_ever, NULL));
+  return zk_recv((zk_chan *)arg, &v);
+}
+static void endless_sleep(void) {
+  pthread_t t;
+  CHECK(pthread_create(&t, NULL, ends_the_process, NULL) == 0);
+  int never = zk_run(waits_beside_a_sleeper, zt_ints(0), NULL);
+  EQ(never, 0);
+}
+static void d04_t02_an_endless_sleep_is_a_sleep(void) { CHILD_EXITS(endless_sleep, 0); }
 static void *waker(void *arg) {
   zk_chan *c = (zk_chan *)arg;
   usleep(50000); /* it has to come late: until then nothing else is alive */
@@ -605,6 +626,8 @@ static const zt_test tests[] = {
   ONCE(p12_goexit_from_main_is_a_deadlock_once_nobody_is_left),
   ONCE(p15_misuse_ends_the_process_with_one_line),
   ONCE(d04_a_deadline_keeps_it_alive),
+  ONCE(d04_t02_an_endless_sleep_is_a_sleep),
+  CHILD(endless_sleep),
   ONCE(d06_d07_a_hold_keeps_the_deadlock_report_away),
   ONCE(shutdown_ends_everything),
   ONCE(shutdown_inside_a_goroutine_is_not_allowed),

@@ -197,6 +197,19 @@ fn sleeper_silences() {
     });
 }
 
+/// Nobody is woken, but a sleep is a sleep however long it is: no report comes until the process ends.
+fn endless_sleeper_silences() {
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_millis(150));
+        std::process::exit(0);
+    });
+    let r = zokor::try_run(|| {
+        zokor::go(|| zokor::sleep(Duration::MAX));
+        wait_for_ever();
+    });
+    panic!("not a deadlock: {r:?}");
+}
+
 unsafe extern "C-unwind" fn send_later(arg: *mut std::ffi::c_void) {
     // SAFETY: the timer passes the channel's wrapper, which is leaked.
     unsafe { (*arg.cast::<Bytes>()).send(5, raw::FOREVER).unwrap() };
@@ -271,6 +284,7 @@ fn program() {
         ("after_io", after_io),
         ("after_the_last_thread", after_the_last_thread),
         ("sleeper_silences", sleeper_silences),
+        ("endless_sleeper_silences", endless_sleeper_silences),
         ("function_silences", function_silences),
         ("hold_silences", hold_silences),
         ("patient_host", patient_host),
@@ -314,6 +328,11 @@ fn d02_a_deadlock_is_reported_at_once_and_cannot_be_caught_inside() {
 fn d03_d04_who_sleeps_may_wake_others() {
     outcome_of("sleeper_silences", &[]).assert_ok();
     outcome_of("function_silences", &[]).assert_ok();
+}
+
+#[test]
+fn d04_t02_an_endless_sleep_is_a_sleep() {
+    outcome_of("endless_sleeper_silences", &[]).assert_ok();
 }
 
 #[test]

@@ -9,6 +9,9 @@ use crate::goroutine::{Reason, BOUND, CANCELABLE, G};
 use crate::sys;
 use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter, ASLEEP, NAPPING};
 
+/// A time that does not come (T-02). A sleep until then is still one, with a timer, and no deadlock (D-04).
+const LAST: i64 = i64::MAX - 1;
+
 /// Workers that are there do not let a timer wait for so long.
 const UNSERVED: i64 = 100_000_000;
 
@@ -172,6 +175,7 @@ pub fn bound_end_on(w: &worker::Worker) -> Option<Outcome> {
 /// # Errors
 /// What else ended the wait.
 pub fn sleep_to(when: i64) -> Result<(), Outcome> {
+    let when = when.min(LAST);
     if when <= timers::now() {
         super::checkpoint(true); // G-11, as above
         return Ok(());
