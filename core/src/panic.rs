@@ -61,6 +61,21 @@ pub fn contain<T>(f: impl FnOnce() -> T) -> Result<T, Payload> {
     catch_unwind(AssertUnwindSafe(f))
 }
 
+/// Drops what `next` gives, until it gives nothing. A panic of a destructor keeps none of the others from running: the first one goes on
+/// when all have run, the others have been reported by the panic hook.
+pub fn drop_each<T>(mut next: impl FnMut() -> Option<T>) {
+    let mut first = None;
+    while let Err(p) = contain(|| while next().is_some() {}) {
+        match &first {
+            None => first = Some(p),
+            Some(_) => std::mem::forget(p), // it might panic as well
+        }
+    }
+    if let Some(p) = first {
+        resume_unwind(p);
+    }
+}
+
 /// The text of a panic's payload.
 pub fn text(p: &Payload) -> &str {
     if let Some(s) = p.downcast_ref::<&str>() {

@@ -43,6 +43,31 @@ fn pl01_what_is_on_loan_goes_back() {
     });
 }
 
+/// A destructor that panics keeps no other object from its own.
+#[test]
+fn pl01_idle_objects_go_also_if_destructors_panic() {
+    struct Bomb(Counter);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.add(1);
+            panic!("bang");
+        }
+    }
+    check(|| {
+        let gone = Counter::default();
+        for dropped in [false, true] {
+            let made = gone.clone();
+            let pool = Pool::new(move || Bomb(made.clone()));
+            for _ in 0..5 {
+                pool.put(Bomb(gone.clone()));
+            }
+            let bang = catch_unwind(AssertUnwindSafe(|| if dropped { drop(pool) } else { pool.clear() }));
+            assert_eq!(bang.unwrap_err().downcast_ref::<&str>(), Some(&"bang"));
+        }
+        assert_eq!(gone.get(), 10);
+    });
+}
+
 #[test]
 fn pl01_hb10_every_object_has_one_owner() {
     check(|| {

@@ -8,6 +8,7 @@
 //! * **R1** The slots from `head` on, `len` of them, wrapping at the end, hold values that the ring owns; all others
 //!   hold nothing.
 
+use crate::panic;
 use std::alloc::{alloc, dealloc, Layout};
 use std::mem::{align_of, size_of, MaybeUninit};
 use std::ptr::{copy_nonoverlapping, swap, swap_nonoverlapping, NonNull};
@@ -217,17 +218,17 @@ unsafe impl<T> Ring for TypedRing<T> {
 }
 
 impl<T> Drop for TypedRing<T> {
-    /// When a destructor panics, the values behind it are leaked: a second panic would end the process.
+    /// When destructors panic, all values go nevertheless; the first panic goes on then.
     fn drop(&mut self) {
         self.shrink_below = 0;
-        while self.len > 0 {
-            let mut v = MaybeUninit::<T>::uninit();
-            // SAFETY: len > 0; the value is ours to drop.
-            unsafe {
+        panic::drop_each(|| {
+            // SAFETY: len > 0; the value moves out and is dropped once.
+            (self.len > 0).then(|| unsafe {
+                let mut v = MaybeUninit::<T>::uninit();
                 self.pop(v.as_mut_ptr().cast());
-                v.assume_init_drop();
-            }
-        }
+                v.assume_init()
+            })
+        });
     }
 }
 

@@ -11,6 +11,7 @@
 //!
 //! * **P1** Making, dropping and using objects happens outside the locks: user code may wait.
 
+use crate::panic;
 use crate::rank::Rank;
 use crate::sys;
 use std::ops::{Deref, DerefMut};
@@ -79,12 +80,22 @@ impl<T> Pool<T> {
         Pooled { object: Some(self.get()), pool: self }
     }
 
-    /// Drops all idle objects.
+    /// Drops all idle objects. If destructors panic the others run nevertheless, and then the first panic goes on.
     pub fn clear(&self) {
-        for shard in &self.shards {
-            let idle = std::mem::take(&mut *shard.0.lock());
-            drop(idle);
-        }
+        let mut shards = self.shards.iter();
+        let mut idle = Vec::new();
+        panic::drop_each(|| loop {
+            if let Some(object) = idle.pop() {
+                return Some(object);
+            }
+            idle = std::mem::take(&mut *shards.next()?.0.lock());
+        });
+    }
+}
+
+impl<T> Drop for Pool<T> {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
