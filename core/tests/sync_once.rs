@@ -186,6 +186,21 @@ fn o05_every_call_panics_alike() {
     });
 }
 
+/// Who catches the panic finds the same value each time, if it is a text.
+#[test]
+fn o05_every_call_panics_with_the_same_value() {
+    check(|| {
+        let literal = once_func(|| panic!("a literal"));
+        let text = once_func(|| panic!("a text with a {}", std::hint::black_box(1)));
+        for _ in 0..3 {
+            let payload = catch_unwind(AssertUnwindSafe(&literal)).unwrap_err();
+            assert_eq!(payload.downcast_ref::<&str>(), Some(&"a literal"));
+            let payload = catch_unwind(AssertUnwindSafe(&text)).unwrap_err();
+            assert_eq!(payload.downcast_ref::<String>().map(String::as_str), Some("a text with a 1"));
+        }
+    });
+}
+
 #[test]
 fn o05_every_call_exits_alike() {
     check(|| {

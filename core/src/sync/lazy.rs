@@ -11,7 +11,7 @@ use super::{Mutex, RawOnce, WaitError};
 use crate::panic::{text, Goexit, Payload};
 use std::cell::UnsafeCell;
 use std::ops::Deref;
-use std::panic::{catch_unwind, resume_unwind, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
+use std::panic::{catch_unwind, panic_any, resume_unwind, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 use std::time::Instant;
 
 /// A place for a value that is set once.
@@ -252,12 +252,31 @@ impl<T: std::fmt::Debug, F> std::fmt::Debug for LazyLock<T, F> {
 /// How the one call of a once-function ended, for those who come later.
 enum Ended<T> {
     Well(T),
-    Panicked(String),
+    Panicked(Why),
     Exited,
 }
 
+/// What can be thrown again: a panic's text, as what it was thrown.
+enum Why {
+    Literal(&'static str),
+    Text(String),
+}
+
+impl Why {
+    fn of(p: &Payload) -> Why {
+        p.downcast_ref::<&'static str>().map_or_else(|| Why::Text(text(p).to_owned()), |s| Why::Literal(s))
+    }
+
+    fn throw(&self) -> ! {
+        match self {
+            Why::Literal(s) => panic_any(*s),
+            Why::Text(s) => panic_any(s.clone()),
+        }
+    }
+}
+
 /// A function that calls `f` when it is first called, and returns that result each time. Others wait for it meanwhile; not
-/// cancelable. If `f` panics, every call panics: the first with what `f` threw, later ones with its text; if it calls
+/// cancelable. If `f` panics, every call panics: the first with what `f` threw, later ones with its text, of the same type if that was one; if it calls
 /// `goexit`, every call ends its goroutine.
 ///
 /// ```
@@ -279,7 +298,7 @@ where
                 Ok(Some(v)) => Ended::Well(v),
                 Ok(None) => unreachable!("the function is called once"),
                 Err(p) => {
-                    let ended = if p.is::<Goexit>() { Ended::Exited } else { Ended::Panicked(text(&p).to_owned()) };
+                    let ended = if p.is::<Goexit>() { Ended::Exited } else { Ended::Panicked(Why::of(&p)) };
                     thrown = Some(p);
                     ended
                 }
@@ -290,7 +309,7 @@ where
         }
         match ended {
             Ended::Well(v) => v.clone(),
-            Ended::Panicked(why) => panic!("{why}"),
+            Ended::Panicked(why) => why.throw(),
             Ended::Exited => crate::panic::goexit(),
         }
     }
