@@ -70,7 +70,7 @@ fn a_panic_that_was_taken_is_dealt_with() {
     check(|| {
         let sum = scope(|s| {
             for round in 0..3 {
-                assert!(s.go(|| fail_with("taken")).join().map(|()| ()).is_err());
+                assert!(s.go(|| fail_with("taken")).join().is_err());
                 let (tx, rx) = bounded(0);
                 let h = s.go(move || tx.send(round).is_ok());
                 assert_eq!(rx.recv(), Ok(round), "what is started now is not bound to what has ended");
@@ -92,7 +92,7 @@ fn x02_a_scope_that_was_cancelled_stays_so() {
             wait_until(|| is_parked(a.id(), "chan receive"));
             s.cancel();
             assert!(a.join().unwrap());
-            assert!(s.go(|| fail_with("taken")).join().map(|()| ()).is_err());
+            assert!(s.go(|| fail_with("taken")).join().is_err());
             assert!(s.go(|| rx.recv().is_err()).join().unwrap());
         });
     });
