@@ -16,9 +16,7 @@ pub(crate) const SPINS: u32 = 1;
 pub(crate) const LOOKS: u32 = 1;
 
 /// As above.
-pub(crate) fn pause(_look: u32) -> u32 {
-    1
-}
+pub(crate) const PAUSE: u32 = 1;
 
 /// Runs a model with every interleaving of its threads that has at most `bound` preemptions, or as many as the environment says.
 #[cfg(test)]

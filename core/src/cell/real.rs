@@ -15,13 +15,10 @@ pub(crate) const SPINS: u32 = 20;
 /// How often a lock that goes to sleep with a process-wide barrier looks before: 5 to 15 µs in all, some times what such a sleep costs.
 pub(crate) const LOOKS: u32 = 10;
 
-/// For how many turns of the hint it waits after which look: 4, 16, then 64. Who finds it taken a second time competes with somebody who
-/// uses it over and over. That one gets dozens of turns done in the meantime, and so does who waits in his turn: each change of hands
-/// costs both some hundred nanoseconds for the cache lines.
-#[inline(always)]
-pub(crate) fn pause(look: u32) -> u32 {
-    4 << (2 * look).min(4)
-}
+/// For how many turns of the hint it waits between two looks: about a microsecond. Who finds it taken competes with somebody who uses it
+/// over and over. That one gets dozens of turns done in the meantime, and so does who waits in his turn: each change of hands costs both
+/// some hundred nanoseconds for the cache lines.
+pub(crate) const PAUSE: u32 = 64;
 
 /// Plain shared memory whose exclusion is proven by the code around it.
 #[derive(Debug, Default)]

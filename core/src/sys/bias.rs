@@ -48,7 +48,7 @@
 use super::fence::{known_light_fence, light_fences_known};
 use super::lock::{wake, RawLock};
 use super::{futex_wait, heavy_fence, sleepers};
-use crate::cell::{pause, spin_loop, AtomicU32, AtomicUsize, Ordering, UnsafeCell, LOOKS};
+use crate::cell::{spin_loop, AtomicU32, AtomicUsize, Ordering, UnsafeCell, LOOKS, PAUSE};
 use crate::rank::{self, Rank};
 use std::array;
 
@@ -306,12 +306,12 @@ impl BiasedLock {
         self.owner.store(NOBODY, Ordering::Relaxed);
         heavy_fence();
         let word = &self.inside[n];
-        for turn in 0..LOOKS {
+        for _ in 0..LOOKS {
             // Acquire pairs with the Release in `leave`, here and below: we see what the owner did.
             if word.load(Ordering::Acquire) == 0 {
                 return;
             }
-            for _ in 0..pause(turn) {
+            for _ in 0..PAUSE {
                 spin_loop();
             }
         }

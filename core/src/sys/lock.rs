@@ -52,7 +52,7 @@
 
 use super::fence::lightest_fence;
 use super::{futex_wait, futex_wake_addr, heavy_fence, light_fence, sleepers};
-use crate::cell::{const_new, pause, spin_loop, AtomicU32, Ordering, LOOKS};
+use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, LOOKS, PAUSE};
 use crate::rank::{self, Rank};
 
 /// A lock without data, of rank [`Rank::Chan`].
@@ -127,17 +127,17 @@ impl RawLock {
         }
     }
 
-    /// Looks a few times more, then sleeps. The looks come further and further apart: whoever uses the lock over and over gets on
+    /// Looks a few times more, then sleeps. The looks are far apart: whoever uses the lock over and over gets on
     /// faster than with a competitor that asks for its cache line all the time, and so does the competitor in its turn.
     #[cold]
     #[inline(never)]
     fn lock_slow(&self) {
-        for turn in 0..LOOKS {
+        for _ in 0..LOOKS {
             // Relaxed: only a hint whether the read-modify-write is worth it.
             if self.state.load(Ordering::Relaxed) == 0 && self.try_acquire() {
                 return;
             }
-            for _ in 0..pause(turn) {
+            for _ in 0..PAUSE {
                 spin_loop();
             }
         }
