@@ -32,8 +32,8 @@ class Failed(Exception):
     """The program did not give a figure; the text says why."""
 
 
-# Bytes that a parked goroutine takes at the most, of ours and of Go's, and of Python's.
-PARKED, PARKED_PYTHON = 5 * 1024, 10 * 1024
+# Bytes that a goroutine takes at the most, of ours and of Go's, in the workloads that have many at the same time; Python's take twice as much.
+BYTES_EACH = {"w1a": 512, "w7": 5 * 1024, "w8": 512, "w10": 5 * 1024}
 MADV_POPULATE_WRITE = 23
 
 
@@ -52,8 +52,8 @@ def once(peer, row, n, timeout):
     """One run of one program: its line of JSON."""
     argv = [*peer.argv, row.workload, f"n={n}", *(f"{k}={v}" for k, v in row.args), *peer.options]
     env = {**os.environ, **peer.env, "P": str(row.p), "GOMAXPROCS": str(row.p)}
-    if row.workload == "w7":
-        warm_memory(n * (PARKED_PYTHON if peer.python else PARKED))
+    if row.workload in BYTES_EACH:
+        warm_memory(n * BYTES_EACH[row.workload] * (2 if peer.python else 1))
     try:
         r = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=timeout)
     except subprocess.TimeoutExpired:
