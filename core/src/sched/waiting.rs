@@ -175,7 +175,6 @@ pub fn bound_end_on(w: &worker::Worker) -> Option<Outcome> {
 /// # Errors
 /// What else ended the wait.
 pub fn sleep_to(when: i64) -> Result<(), Outcome> {
-    let when = when.min(LAST);
     if when <= timers::now() {
         super::checkpoint(true); // G-11, as above
         return Ok(());
@@ -196,6 +195,7 @@ pub fn sleep_for(d: i64) -> Result<(), Outcome> {
 }
 
 fn sleep_out(when: i64) -> Result<(), Outcome> {
+    let when = when.min(LAST);
     let wt = me();
     // SAFETY: our own waiter; nothing but the deadline (and cancellation) can end the wait.
     unsafe {
