@@ -17,7 +17,7 @@ use crate::consts::consts;
 use crate::ffi::{self as f, PyObject, PyThreadState};
 use crate::py::{self, Args, Obj, Raised, Res};
 use crate::run::Run;
-use crate::{raw, runtime, state, sync, wait};
+use crate::{raw, runtime, spare, state, sync, wait};
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
 use core::ptr;
@@ -196,10 +196,14 @@ pub fn spawn(func: *mut PyObject, args: &[*mut PyObject], call: &Args<'_>, group
 
 /// A copy of the current context, if there is anything in it.
 fn context() -> Res<Option<Obj>> {
-    // SAFETY: P1; a new reference or an exception; a context has a length.
+    // SAFETY: P1; a context has a length; a new reference or an exception.
     unsafe {
+        let is_empty = |context| f::PyObject_Size(context) == 0;
+        if spare::context().is_ok_and(|known| known.is_none_or(is_empty)) {
+            return Ok(None);
+        }
         let copy = Obj::own((f::extra().context_copy)())?;
-        Ok((f::PyObject_Size(copy.as_ptr()) != 0).then_some(copy))
+        Ok((!is_empty(copy.as_ptr())).then_some(copy))
     }
 }
 
@@ -296,9 +300,13 @@ fn make_call(gor: &Gor, call: &mut Arguments) -> Res<()> {
 fn trace_hooks() -> Res<()> {
     let c = consts();
     for (name, set) in [(c.trace_hook, c"settrace"), (c.profile_hook, c"setprofile")] {
-        // SAFETY: P1; a borrowed reference from a dictionary, or null.
-        let hook = unsafe { f::PyDict_GetItem(c.threading, name) };
-        if hook.is_null() || py::is_none(hook) {
+        // SAFETY: P1; a borrowed reference from a dictionary, or null, perhaps with an exception.
+        let hook = unsafe { f::PyDict_GetItemWithError(c.threading, name) };
+        if hook.is_null() {
+            py::clear();
+            continue;
+        }
+        if py::is_none(hook) {
             continue;
         }
         // SAFETY: the dictionary keeps it alive.

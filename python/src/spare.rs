@@ -5,7 +5,8 @@
 //! Making a thread state, clearing and deleting it costs more than all the rest of a goroutine: memory for it and for its first chunk
 //! of frames, a system call for the thread's number, and the interpreter's lock twice. So what a goroutine leaves in its state is
 //! looked at: its `threading.local` values and its context are taken away, as clearing would, and if then every word says the
-//! same as when a state was new, nobody can tell it from a new one. If any word differs (a trace function, an exception set from
+//! same as when a state was new, nobody can tell it from a new one. It gets a number that no other one has had, for that is how
+//! caches know whether what they have is a state's: those of context variables, and asyncio's of the running loop. If any word differs (a trace function, an exception set from
 //! outside, whatever comes to be there), the state is cleared and deleted.
 //!
 //! For that one has to know where a few things are ([`Layout`]). They are in the headers of each version and do not change within one;
@@ -29,10 +30,11 @@ use crate::py::{self, Obj};
 use crate::{preempt, raw, state};
 use core::cell::{Cell, RefCell};
 use core::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::OnceLock;
 
-/// Spare states of a thread at most.
-const MOST: usize = 64;
+/// Spare states of a thread at most. Reports of all threads, such as faulthandler's, which shows a hundred, have a line for each.
+const MOST: usize = 32;
 /// The most words a state has.
 const WORDS: usize = 48;
 
@@ -44,42 +46,46 @@ struct Layout {
     thread: usize,
     dict: usize,
     context: usize,
-    /// Grows whenever the context changes.
-    context_version: usize,
     id: usize,
     /// The three words of [`Place`].
     chunk: usize,
     /// Objects that are taken away, in CPython's order.
     owned: &'static [usize],
     /// Words with the address of a part of the state itself.
-    own: u64,
-    /// Words that differ between new states, or say nothing of what was left.
-    free: u64,
+    own: &'static [usize],
+    /// All bits of the words that are compared as they are. The others are those above and those that differ between new states, or say nothing
+    /// of what was left.
+    compared: [usize; WORDS],
 }
 
-/// These bits.
-const fn bits(all: &[usize]) -> u64 {
-    let (mut set, mut i) = (0, 0);
-    while i < all.len() {
-        set |= 1 << all[i];
+/// The masks for so many words, without these.
+const fn all_but(words: usize, left_out: &[usize]) -> [usize; WORDS] {
+    let mut masks = [0; WORDS];
+    let mut i = 0;
+    while i < words {
+        masks[i] = usize::MAX;
         i += 1;
     }
-    set
+    i = 0;
+    while i < left_out.len() {
+        masks[left_out[i]] = 0;
+        i += 1;
+    }
+    masks
 }
 
-/// `prev` and `next`, the thread's two numbers, the version of the context, the number, the chunk.
+/// Not compared: `prev` and `next`, `cframe`, `exc_info`, the thread's two numbers, the version of the context, the number, the chunk.
 const V3_11: Layout = Layout {
     words: 45,
     interpreter: 2,
     thread: 19,
     dict: 16,
     context: 28,
-    context_version: 29,
     id: 30,
     chunk: 37,
     owned: &[16, 28],
-    own: bits(&[7, 15]),
-    free: bits(&[0, 1, 19, 20, 29, 30, 37, 38, 39]),
+    own: &[7, 15],
+    compared: all_but(45, &[0, 1, 7, 15, 19, 20, 29, 30, 37, 38, 39]),
 };
 const V3_12: Layout = Layout {
     words: 36,
@@ -87,26 +93,24 @@ const V3_12: Layout = Layout {
     thread: 17,
     dict: 14,
     context: 26,
-    context_version: 27,
     id: 28,
     chunk: 29,
     owned: &[14, 26],
-    own: bits(&[7, 13]),
-    free: bits(&[0, 1, 17, 18, 27, 28, 29, 30, 31]),
+    own: &[7, 13],
+    compared: all_but(36, &[0, 1, 7, 13, 17, 18, 27, 28, 29, 30, 31]),
 };
-/// With the word that tells to look up; and one word of what follows the public part, asyncio's running loop.
+/// Not compared either: the word that tells to look up, in the place of `cframe`. With one word of what follows the public part, asyncio's running loop.
 const V3_13: Layout = Layout {
     words: 39,
     interpreter: 2,
     thread: 19,
     dict: 16,
     context: 26,
-    context_version: 27,
     id: 28,
     chunk: 29,
     owned: &[36, 37, 16, 26],
-    own: bits(&[15]),
-    free: bits(&[0, 1, 3, 19, 20, 27, 28, 29, 30, 31]),
+    own: &[15],
+    compared: all_but(39, &[0, 1, 3, 15, 19, 20, 27, 28, 29, 30, 31]),
 };
 
 static LAYOUT: OnceLock<&'static Layout> = OnceLock::new();
@@ -118,6 +122,9 @@ struct New(RefCell<[usize; WORDS]>);
 unsafe impl Sync for New {}
 
 static NEW: New = New(RefCell::new([0; WORDS]));
+
+/// The numbers that spare states get; CPython's own begin at 1. Relaxed: only that each is given once matters.
+static NUMBERS: AtomicUsize = AtomicUsize::new(usize::MAX / 2);
 
 struct Spares(RefCell<Vec<*mut PyThreadState>>);
 
@@ -185,20 +192,28 @@ impl Layout {
         state.cast::<usize>().wrapping_add(self.chunk).cast()
     }
 
-    fn word(&self, state: *mut PyThreadState, i: usize) -> &Cell<usize> {
-        debug_assert!(i < self.words);
+    fn all<'a>(&self, state: *mut PyThreadState) -> &'a [Cell<usize>] {
         // SAFETY: the state is alive and is as long as that; whoever has it here is the only one to use it just now (P1, S1).
-        unsafe { &*state.cast::<Cell<usize>>().add(i) }
+        unsafe { core::slice::from_raw_parts(state.cast(), self.words) }
     }
 
-    /// The word, or for one with an address of its own how far it is from the state.
-    fn meaning(&self, state: *mut PyThreadState, i: usize, word: usize) -> usize {
-        if self.own >> i & 1 != 0 {
-            word.wrapping_sub(state as usize)
-        } else {
-            word
-        }
+    fn word<'a>(&self, state: *mut PyThreadState, i: usize) -> &'a Cell<usize> {
+        &self.all(state)[i]
     }
+
+    /// How far a word's address is from the state's.
+    fn distance(&self, state: *mut PyThreadState, i: usize) -> usize {
+        self.word(state, i).get().wrapping_sub(state as usize)
+    }
+}
+
+/// The context of the current thread state, if there is one by now, borrowed; `Err` where that cannot be told.
+pub fn context() -> Result<Option<*mut PyObject>, ()> {
+    let layout = LAYOUT.get().ok_or(())?;
+    // SAFETY: attached (P1).
+    let me = unsafe { f::PyThreadState_Get() };
+    let context = layout.word(me, layout.context).get() as *mut PyObject;
+    Ok((!context.is_null()).then_some(context))
 }
 
 /// A spare state of this thread, as good as new. Needs no GIL.
@@ -210,6 +225,7 @@ pub fn take() -> Option<*mut PyThreadState> {
     let state = SPARES.try_with(|s| s.0.borrow_mut().pop()).ok().flatten()?;
     // SAFETY: has no preconditions.
     layout.word(state, layout.thread).set(unsafe { libc::pthread_self() } as usize);
+    layout.word(state, layout.id).set(NUMBERS.fetch_add(1, Relaxed));
     Some(state)
 }
 
@@ -226,8 +242,11 @@ pub fn prepare(state: *mut PyThreadState) {
 pub fn remember(state: *mut PyThreadState) {
     let Some(layout) = LAYOUT.get() else { return };
     let mut new = NEW.0.borrow_mut();
-    for (i, new) in new.iter_mut().enumerate().take(layout.words) {
-        *new = layout.meaning(state, i, layout.word(state, i).get());
+    for (new, word) in new.iter_mut().zip(layout.all(state)) {
+        *new = word.get();
+    }
+    for &i in layout.own {
+        new[i] = layout.distance(state, i);
     }
 }
 
@@ -238,17 +257,14 @@ pub fn is_as_new(state: *mut PyThreadState) -> bool {
     for &i in layout.owned {
         let held = layout.word(state, i).replace(0) as *mut PyObject;
         if !held.is_null() {
-            if i == layout.context {
-                let version = layout.word(state, layout.context_version);
-                version.set(version.get() + 1);
-            }
             // SAFETY: the reference was the state's; P1.
             unsafe { f::Py_DECREF(held) };
         }
     }
     let new = NEW.0.borrow();
-    let same = (0..layout.words)
-        .all(|i| layout.free >> i & 1 != 0 || layout.meaning(state, i, layout.word(state, i).get()) == new[i]);
+    let words = layout.all(state).iter().zip(new.iter()).zip(&layout.compared);
+    let same = words.fold(0, |different, ((word, new), mask)| different | (word.get() ^ new) & mask) == 0
+        && layout.own.iter().all(|&i| layout.distance(state, i) == new[i]);
     // SAFETY: the place is the state's.
     same && unsafe { layout.place(state).read().is_empty_first() }
 }
