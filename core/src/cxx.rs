@@ -1,11 +1,12 @@
 //! The exception state of C++, which belongs to a goroutine and not to its thread.
 //!
-//! *Where it sits*: layer 1, called at every switch. libstdc++ and libc++abi keep the stack of caught exceptions and the
+//! *Where it sits*: layer 1, called at every switch if there is one (`hooks`). libstdc++ and libc++abi keep the stack of caught exceptions and the
 //! number of uncaught ones in 16 bytes per thread (`__cxa_get_globals`, Itanium C++ ABI, §2.2.2). A goroutine
 //! that parks inside a `catch` block leaves them behind for the next one, so they are swapped with the stack. In a
-//! process without C++ this is one load and one branch.
+//! process without C++ nothing of this is called.
 
 use crate::cell::{AtomicPtr, Ordering};
+use crate::hooks;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 
@@ -16,6 +17,9 @@ pub fn init() {
     // SAFETY: dlsym with a NUL-terminated name; null if the symbol is in no loaded object.
     let p = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__cxa_get_globals".as_ptr()) };
     GET.store(p, Ordering::Relaxed);
+    if !p.is_null() {
+        hooks::needed();
+    }
 }
 
 /// The state of the running thread.

@@ -22,6 +22,8 @@
 mod cell;
 #[cfg_attr(loom, allow(dead_code))]
 mod heap;
+#[cfg(not(loom))]
+mod hooks;
 #[cfg_attr(loom, allow(dead_code))]
 mod hope;
 #[cfg_attr(loom, allow(dead_code))]

@@ -338,6 +338,28 @@ impl<N: Linked> Fifo<N> {
         node
     }
 
+    /// Puts `node` behind all others and takes the first out; that is `node` itself, in no chain, if there is no other.
+    ///
+    /// # Safety
+    ///
+    /// As for [`push_back`](Fifo::push_back).
+    #[inline(always)]
+    pub(crate) unsafe fn exchange(&mut self, node: *mut N) -> *mut N {
+        let first = self.head;
+        if first.is_null() {
+            return node;
+        }
+        // SAFETY: the caller gives us a valid node; first and last are valid by L2, and their links ours by L1. The last is `node` now, so the
+        // first has a next.
+        unsafe {
+            *N::link(node) = ptr::null_mut();
+            *N::link(self.tail) = node;
+            self.head = *N::link(first);
+        }
+        self.tail = node;
+        first
+    }
+
     /// Appends the chain from `head` to `tail`, `n` nodes long.
     ///
     /// # Safety

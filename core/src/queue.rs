@@ -10,20 +10,21 @@
 //!
 //! # State
 //!
-//! `in_use`: the owner is at the chain, or about to be. `stealing`: a thief has the chain or asks for
-//! it; also the try-lock among thieves. `hint`: twice the chain's
-//! length, those of `woken` and `aside` included, plus one if the `next` slot is filled, when somebody last left it.
+//! `in_use`: the owner is at the chain, or about to be. `stealing`: the bit `THIEF` while a thief has the chain or asks for it, also the try-lock
+//! among thieves; and the bit `FENCED` unless light fences are nothing but barriers for the compiler, so that zero says both things the owner
+//! wants to know. `hint`: twice the chain's length, those of `woken` and `aside` included, plus one if the `next` slot is filled, when
+//! somebody last left it.
 //!
 //! # Protocol
 //!
 //! ```text
 //! owner                                    thief
-//!   O1  in_use = true                        T1  stealing: false → true, or give up
+//!   O1  in_use = true                        T1  stealing: no thief → thief, or give up
 //!   O2  light fence                          T2  heavy fence
-//!   O3  if stealing:                         T3  if in_use: look again for a short while,
+//!   O3  if stealing has a thief:             T3  if in_use: look again for a short while,
 //!         in_use = false, wait until               then T5 and give up
-//!         stealing is false, go to O1        T4  use the chain
-//!   O4  use the chain                        T5  stealing = false
+//!         there is none, go to O1            T4  use the chain
+//!   O4  use the chain                        T5  stealing: no thief
 //!   O5  in_use = false
 //! ```
 //!
@@ -54,9 +55,9 @@
 //! be old, and a scheduler that must not miss an entry puts a fence of its own between its push and
 //! its look at the sleepers.
 
-use crate::cell::{const_new, spin_loop, yield_now, AtomicBool, AtomicUsize, Ordering, UnsafeCell, SPINS};
+use crate::cell::{spin_loop, yield_now, AtomicBool, AtomicU8, AtomicUsize, Ordering, UnsafeCell, SPINS};
 pub(crate) use crate::list::{Fifo, Linked};
-use crate::sys::{heavy_fence, light_fence};
+use crate::sys::{are_fences_light, heavy_fence, light_fence, lightest_fence};
 use std::ops::{Deref, DerefMut};
 use std::ptr;
 
@@ -69,6 +70,11 @@ pub(crate) const MANY: usize = match (cfg!(loom), cfg!(debug_assertions)) {
 };
 /// One turn in so many belongs to those set aside.
 pub(crate) const ASIDE: u32 = 64;
+
+/// In `stealing`: there is a thief.
+const THIEF: u8 = 1;
+/// In `stealing`: a light fence has to be a full one.
+const FENCED: u8 = 2;
 
 /// What the lock of a [`LocalQueue`] protects: the chain (to which it dereferences), the one of those whose moment has
 /// come, the one of those set aside, and the slot for the goroutine that runs before all of them.
@@ -213,7 +219,7 @@ impl<N: Linked> Inner<N> {
 #[repr(align(64))]
 struct OwnerSide<N: Linked> {
     in_use: AtomicBool,
-    stealing: AtomicBool,
+    stealing: AtomicU8,
     inner: UnsafeCell<Inner<N>>,
 }
 
@@ -243,18 +249,16 @@ impl<N: Linked> Default for LocalQueue<N> {
 }
 
 impl<N: Linked> LocalQueue<N> {
-    const_new! {
-        /// An empty queue.
-        pub(crate) const fn new() -> LocalQueue<N> {
-            let inner = Inner { chain: Fifo::new(), woken: Fifo::new(), aside: Fifo::new(), next: ptr::null_mut() };
-            LocalQueue {
-                owner: OwnerSide {
-                    in_use: AtomicBool::new(false),
-                    stealing: AtomicBool::new(false),
-                    inner: UnsafeCell::new(inner),
-                },
-                thief: ThiefSide { hint: AtomicUsize::new(0) },
-            }
+    /// An empty queue.
+    pub(crate) fn new() -> LocalQueue<N> {
+        let inner = Inner { chain: Fifo::new(), woken: Fifo::new(), aside: Fifo::new(), next: ptr::null_mut() };
+        LocalQueue {
+            owner: OwnerSide {
+                in_use: AtomicBool::new(false),
+                stealing: AtomicU8::new(if are_fences_light() { 0 } else { FENCED }),
+                inner: UnsafeCell::new(inner),
+            },
+            thief: ThiefSide { hint: AtomicUsize::new(0) },
         }
     }
 
@@ -274,7 +278,7 @@ impl<N: Linked> LocalQueue<N> {
     }
 
     /// Whether the slot may be filled. For the owner, who alone fills it: it sees the hint it left itself then, or a later one, so "no" is
-    /// certain (Q4).
+    /// certain (Q4). So it is of [`has_work_hint`](LocalQueue::has_work_hint), for who alone puts anything into the chains.
     #[inline(always)]
     pub(crate) fn may_have_next(&self) -> bool {
         // Relaxed: see above.
@@ -289,48 +293,21 @@ impl<N: Linked> LocalQueue<N> {
     /// and the last one by another thread happened before this one.
     #[inline(always)]
     pub(crate) unsafe fn owner<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
-        if self.thief_is_there() {
-            self.wait_for_thief();
-        }
+        self.enter();
         // SAFETY: by the caller and Q1.
-        unsafe { self.visit_as_owner(f) }
+        unsafe { self.as_owner(|q| self.visit(q, f)) }
     }
 
-    /// The same, but waits for no thief. `None`: there is one, and nothing has happened.
+    /// The same for an `f` that leaves as many in the chains as it finds there, and the slot as it is: nothing is to be published (Q4).
     ///
     /// # Safety
     ///
     /// As for [`owner`](LocalQueue::owner).
     #[inline(always)]
-    pub(crate) unsafe fn owner_now<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> Option<R> {
-        if self.thief_is_there() {
-            // Release pairs with the thief's Acquire: it sees what we did in earlier rounds.
-            self.owner.in_use.store(false, Ordering::Release);
-            return None;
-        }
+    pub(crate) unsafe fn owner_exchanges<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
+        self.enter();
         // SAFETY: by the caller and Q1.
-        Some(unsafe { self.visit_as_owner(f) })
-    }
-
-    /// O1 and O2, and the look of O3.
-    #[inline(always)]
-    fn thief_is_there(&self) -> bool {
-        // Relaxed: ordered before the load by the fence, O2 of the protocol.
-        self.owner.in_use.store(true, Ordering::Relaxed);
-        light_fence();
-        // Acquire pairs with the Release store at the end of `try_steal`: we see what the thief left.
-        self.owner.stealing.load(Ordering::Acquire)
-    }
-
-    /// O4 and O5.
-    #[inline(always)]
-    unsafe fn visit_as_owner<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
-        // SAFETY: by Q1 the chain is the owner's until `in_use` is false again, and the caller is the
-        // only owner.
-        let result = self.owner.inner.with_mut(|inner| unsafe { self.visit(inner, f) });
-        // Release pairs with the Acquire loads in `try_steal`: the thief sees what we did.
-        self.owner.in_use.store(false, Ordering::Release);
-        result
+        unsafe { self.as_owner(f) }
     }
 
     /// Lets the owner look at the chain without changing it.
@@ -340,28 +317,110 @@ impl<N: Linked> LocalQueue<N> {
     /// As for [`owner`](LocalQueue::owner).
     #[inline(always)]
     pub(crate) unsafe fn owner_looks<R>(&self, f: impl FnOnce(&Inner<N>) -> R) -> R {
-        // Relaxed, fence, Acquire and Release: as in `owner`.
-        self.owner.in_use.store(true, Ordering::Relaxed);
-        light_fence();
-        if self.owner.stealing.load(Ordering::Acquire) {
+        // SAFETY: by the caller.
+        unsafe { self.owner_exchanges(|q| f(q)) }
+    }
+
+    /// Puts `node` into the slot, and what was there behind all others: [`Inner::put_next`] by the owner.
+    ///
+    /// # Safety
+    ///
+    /// As for [`owner`](LocalQueue::owner) and [`Fifo::push_back`].
+    #[inline(always)]
+    pub(crate) unsafe fn put_next(&self, node: *mut N) {
+        self.enter();
+        // SAFETY: by the caller and Q1.
+        unsafe { self.as_owner(|q| self.fill(q, node)) };
+    }
+
+    /// The same, but waits for no thief. False: there is one, and nothing has happened.
+    ///
+    /// # Safety
+    ///
+    /// As for [`put_next`](LocalQueue::put_next).
+    #[inline(always)]
+    pub(crate) unsafe fn put_next_now(&self, node: *mut N) -> bool {
+        if self.thief_is_there() {
+            // Release pairs with the thief's Acquire: it sees what we did in earlier rounds.
+            self.owner.in_use.store(false, Ordering::Release);
+            return false;
+        }
+        // SAFETY: by the caller and Q1.
+        unsafe { self.as_owner(|q| self.fill(q, node)) };
+        true
+    }
+
+    /// Empties the slot and returns what was in it, or null: [`Inner::take_next`] by the owner.
+    ///
+    /// # Safety
+    ///
+    /// As for [`owner`](LocalQueue::owner).
+    #[inline(always)]
+    pub(crate) unsafe fn take_next(&self) -> *mut N {
+        self.enter();
+        // SAFETY: by the caller and Q1.
+        unsafe {
+            self.as_owner(|q| {
+                let node = q.take_next();
+                self.thief.hint.store(self.thief.hint.load(Ordering::Relaxed) & !1, Ordering::Relaxed);
+                node
+            })
+        }
+    }
+
+    /// O1 to O3.
+    #[inline(always)]
+    fn enter(&self) {
+        if self.thief_is_there() {
             self.wait_for_thief();
         }
-        // SAFETY: as in `owner`.
-        let result = self.owner.inner.with_mut(|inner| f(unsafe { &*inner }));
-        // Release: as in `owner`; nothing is published, but the next visitor comes after us.
+    }
+
+    /// O1 and O2, and the look of O3.
+    #[inline(always)]
+    fn thief_is_there(&self) -> bool {
+        // Relaxed: ordered before the load by the fence, O2 of the protocol.
+        self.owner.in_use.store(true, Ordering::Relaxed);
+        lightest_fence();
+        // Acquire pairs with the Release store at the end of `try_steal`: we see what the thief left.
+        self.owner.stealing.load(Ordering::Acquire) != 0 && self.thief_is_there_indeed()
+    }
+
+    /// The same where light fences have to be full ones.
+    #[cold]
+    #[inline(never)]
+    fn thief_is_there_indeed(&self) -> bool {
+        light_fence();
+        // Acquire: as above.
+        self.owner.stealing.load(Ordering::Acquire) & THIEF != 0
+    }
+
+    /// O4 and O5.
+    #[inline(always)]
+    unsafe fn as_owner<R>(&self, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
+        // SAFETY: by Q1 the chain is the owner's until `in_use` is false again, and the caller is the
+        // only owner.
+        let result = self.owner.inner.with_mut(|inner| f(unsafe { &mut *inner }));
+        // Release pairs with the Acquire loads in `try_steal`: the thief sees what we did.
         self.owner.in_use.store(false, Ordering::Release);
         result
     }
 
-    /// Calls `f` on the chain and publishes the length it leaves (Q4).
-    ///
-    /// # Safety
-    ///
-    /// `inner` is this queue's and nobody else's at the moment.
+    /// Fills the slot. Whoever has the chain finds the hint as it was left last (Q4), so that of the slot can be changed by itself.
     #[inline(always)]
-    unsafe fn visit<R>(&self, inner: *mut Inner<N>, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
-        // SAFETY: the caller's promise.
-        let inner = unsafe { &mut *inner };
+    unsafe fn fill(&self, inner: &mut Inner<N>, node: *mut N) {
+        if inner.next.is_null() {
+            inner.next = node;
+            self.thief.hint.store(self.thief.hint.load(Ordering::Relaxed) | 1, Ordering::Relaxed);
+        } else {
+            // SAFETY: by the caller.
+            self.visit(inner, |q| unsafe { q.put_next(node) });
+        }
+    }
+
+    /// Calls `f` on the chain, which is this queue's, and publishes the length it leaves (Q4).
+    #[inline(always)]
+    fn visit<R>(&self, inner: &mut Inner<N>, f: impl FnOnce(&mut Inner<N>) -> R) -> R {
         let result = f(inner);
         // Left out when nothing changes, which keeps the line with those who watch it.
         let hint = inner.total() << 1 | usize::from(!inner.next.is_null());
@@ -380,7 +439,7 @@ impl<N: Linked> LocalQueue<N> {
             self.owner.in_use.store(false, Ordering::Release);
             let mut spins = 0;
             // Acquire pairs with the Release store at the end of `try_steal`.
-            while self.owner.stealing.load(Ordering::Acquire) {
+            while self.owner.stealing.load(Ordering::Acquire) & THIEF != 0 {
                 spins += 1;
                 if spins < 16 * SPINS {
                     spin_loop();
@@ -389,10 +448,7 @@ impl<N: Linked> LocalQueue<N> {
                     yield_now();
                 }
             }
-            // Relaxed, fence, Acquire: as in `owner`.
-            self.owner.in_use.store(true, Ordering::Relaxed);
-            light_fence();
-            if !self.owner.stealing.load(Ordering::Acquire) {
+            if !self.thief_is_there() {
                 return;
             }
         }
@@ -407,17 +463,18 @@ impl<N: Linked> LocalQueue<N> {
         // Acquire on success pairs with the Release store below of the thief before us. The store half
         // is Relaxed: ordered before the load of `in_use` by the fence, T2 of the protocol.
         let flag = &self.owner.stealing;
-        if flag.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        let before = flag.load(Ordering::Relaxed) & !THIEF; // the other bit does not change
+        if flag.compare_exchange(before, before | THIEF, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return None;
         }
         heavy_fence();
         let mut result = None;
         if self.owner_is_out() {
             // SAFETY: by Q1 and Q2 the chain is ours until `stealing` is false again.
-            result = Some(self.owner.inner.with_mut(|inner| unsafe { self.visit(inner, f) }));
+            result = Some(self.owner.inner.with_mut(|inner| self.visit(unsafe { &mut *inner }, f)));
         }
         // Release pairs with the Acquire of the owner and of the next thief: they see what we did.
-        flag.store(false, Ordering::Release);
+        flag.store(before, Ordering::Release);
         result
     }
 

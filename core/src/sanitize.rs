@@ -12,6 +12,7 @@
 
 use crate::cell::{AtomicPtr, AtomicU8, Ordering};
 use crate::goroutine::G;
+use crate::hooks;
 use crate::stack::Stack;
 use core::ffi::{c_uint, c_void};
 use core::ptr::null_mut;
@@ -62,6 +63,7 @@ pub fn init() {
             }
             // Release: pairs with the Acquire in the cold paths.
             MODE.store(mode, Ordering::Release);
+            hooks::needed();
             return;
         }
     }

@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// From the machine up to the faces. A module may use those of lower layers, and those before it in its own.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("0 the machine", &["cell", "pad", "rank", "rng", "errno", "reason", "hope", "sys", "list"]),
+    ("0 the machine", &["cell", "pad", "rank", "rng", "errno", "reason", "hope", "hooks", "sys", "list"]),
     (
         "1 engines that know no goroutine",
         &["arch", "stack", "queue", "inject", "inbox", "heap", "mirror", "poll", "cxx"],

@@ -142,7 +142,7 @@ fn fifo_agrees_with_a_deque() {
     let mut free: Vec<usize> = (0..64).collect();
     let (mut f, mut model, mut r) = (Fifo::new(), VecDeque::new(), Rng::new(3));
     for _ in 0..if cfg!(miri) { 500 } else { 20_000 } {
-        match r.below(6) {
+        match r.below(7) {
             0..=2 => {
                 let Some(i) = free.pop() else { continue };
                 // SAFETY: a free node is in no chain.
@@ -162,6 +162,14 @@ fn fifo_agrees_with_a_deque() {
                 free.extend(model.pop_front());
             }
             4 => {
+                let Some(i) = free.pop() else { continue };
+                // SAFETY: a free node is in no chain.
+                let first = id(unsafe { f.exchange(nodes.0[i]) });
+                model.push_back(i);
+                assert_eq!(Some(first), model.pop_front());
+                free.push(first);
+            }
+            5 => {
                 // A half goes round and comes back at the end.
                 let max = r.below(20) as usize;
                 let half = model.len().div_ceil(2).min(max);

@@ -78,6 +78,37 @@ mod threads {
         assert_eq!(q.len_hint(), 0);
     }
 
+    /// What is done to one part alone publishes what the general way would.
+    #[test]
+    fn the_slot_and_the_ends_by_themselves() {
+        let q = LocalQueue::<Node>::new();
+        // SAFETY: the only thread that knows the queue.
+        unsafe {
+            assert!(q.take_next().is_null() && !q.may_have_next());
+            q.put_next(node(0));
+            assert!(q.may_have_next() && q.len_hint() == 0);
+            assert!(q.put_next_now(node(1)));
+            assert!(q.may_have_next() && q.len_hint() == 1, "who was there went behind");
+            assert_eq!(consume(q.owner_exchanges(|i| i.exchange(node(2)))), 0);
+            assert!(q.may_have_next() && q.len_hint() == 1);
+            assert_eq!(consume(q.take_next()), 1);
+            assert!(!q.may_have_next() && q.len_hint() == 1 && q.has_work_hint());
+            assert_eq!(consume(q.owner(|i| i.pop_front())), 2);
+            assert!(!q.has_work_hint());
+            assert_eq!(consume(q.owner_exchanges(|i| i.exchange(node(3)))), 3, "nobody else");
+        }
+        let q = LocalQueue::<Node>::new();
+        let refused = q.try_steal(|_| {
+            let one = node(0);
+            // SAFETY: this thread is the owner, and the thief does nothing.
+            assert!(unsafe { !q.put_next_now(one) });
+            consume(one)
+        });
+        assert_eq!(refused, Some(0));
+        // SAFETY: as above.
+        unsafe { assert!(q.take_next().is_null()) };
+    }
+
     #[test]
     fn both_chains_are_served() {
         let q = LocalQueue::new();
@@ -271,6 +302,23 @@ mod model {
         });
     }
 
+    /// The owner puts one behind the others and takes the first while a thief comes.
+    #[test]
+    fn loom_queue_exchange_and_thief() {
+        check(3, || {
+            let q = Arc::new(LocalQueue::new());
+            push(&q, 0);
+            let theirs = q.clone();
+            let thief = thread::spawn(move || steal(&theirs).unwrap_or_default());
+            // SAFETY: this thread is the owner.
+            let mine = unsafe { q.owner_exchanges(|i| i.exchange(node(1))) };
+            let mut all = vec![consume(mine)];
+            all.extend(thief.join().unwrap());
+            all.extend(std::iter::from_fn(|| pop(&q)));
+            complete(all, 2);
+        });
+    }
+
     /// The owner sets aside what it has while a thief comes.
     #[test]
     fn loom_queue_set_aside_and_thief() {
@@ -355,11 +403,12 @@ mod model {
             let thief = thread::spawn(move || theirs.try_steal(|i| taken(i.take_next())).flatten());
             // SAFETY: this thread is the owner.
             let mine = unsafe {
-                if q.owner_now(|i| i.put_next(node(0))).is_none() {
-                    q.owner(|i| i.put_next(node(0)));
+                let one = node(0);
+                if !q.put_next_now(one) {
+                    q.put_next(one);
                 }
                 match q.may_have_next() {
-                    true => q.owner(Inner::take_next),
+                    true => q.take_next(),
                     false => std::ptr::null_mut(),
                 }
             };

@@ -188,14 +188,13 @@ impl Worker {
                 self.held_class.set((*g).class.get());
                 self.hosts.store((*g).class.get() != 0, Ordering::Relaxed);
             }
-            self.prev.set(null_mut());
+            self.prev.set(&raw const self.nobody);
             self.set_running(g);
             let globals = crate::cxx::save();
             crate::sanitize::before_switch(null_mut(), g);
             arch::switch(self.thread_ctx.get(), (*g).ctx.get());
             crate::sanitize::after_switch();
             self.finish_switch();
-            self.prev.set(null_mut());
             crate::cxx::restore(globals);
         }
     }

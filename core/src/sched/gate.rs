@@ -64,6 +64,11 @@ use set::Set;
 /// Worker threads there may be at most, as in Go (G-07).
 pub const MAX_THREADS: usize = 10_000;
 
+/// In `hint`.
+const CAN_WAKE: u32 = 1;
+/// In `hint`.
+const FENCED: u32 = 2;
+
 /// What a worker that goes to sleep looks at.
 pub trait Looks {
     /// Whether anything could be run now.
@@ -103,7 +108,8 @@ pub struct Rest {
 /// See the module's text.
 pub struct Gate {
     set: sys::Mutex<Set>,
-    /// 1 while a permit is free and somebody could take it: what pushers look at.
+    /// What pushers look at: the bit `CAN_WAKE` while a permit is free and somebody could take it, and the bit `FENCED` unless light fences are
+    /// nothing but barriers for the compiler. So zero says both that P2 was one and that nobody is to be woken.
     hint: AtomicU32,
     /// Whether somebody waits for a permit.
     contended: AtomicBool,
@@ -127,7 +133,7 @@ impl Gate {
         pub const fn new(work_began: fn()) -> Gate {
             Gate {
                 set: sys::Mutex::new(Rank::Idle, Set::new()),
-                hint: AtomicU32::new(0),
+                hint: AtomicU32::new(FENCED),
                 contended: AtomicBool::new(false),
                 pressed: AtomicBool::new(false),
                 searching: AtomicUsize::new(0),
@@ -141,7 +147,9 @@ impl Gate {
 
     fn publish(&self, set: &Set) {
         // Relaxed stores: the fences around the looks order them, see the module's text.
-        self.hint.store(u32::from(set.can_wake()), Ordering::Relaxed);
+        let fenced = if sys::are_fences_light() { 0 } else { FENCED };
+        let hint = if set.can_wake() { CAN_WAKE } else { 0 };
+        self.hint.store(hint | fenced, Ordering::Relaxed);
         self.contended.store(!set.waiting.is_empty(), Ordering::Relaxed);
         self.pressed.store(set.pressing > 0, Ordering::Relaxed);
         self.keeper_deadline.store(set.keeper.map_or(i64::MAX, |k| k.1), Ordering::Relaxed);
@@ -159,12 +167,24 @@ impl Gate {
     /// P3: whether waking somebody could help.
     #[inline(always)]
     pub fn may_wake(&self) -> bool {
-        self.hint.load(Ordering::Relaxed) != 0 && self.searching.load(Ordering::Relaxed) == 0
+        self.hint.load(Ordering::Relaxed) & CAN_WAKE != 0 && self.searching.load(Ordering::Relaxed) == 0
     }
 
     /// P2 and P3 of a worker that pushed to its own queue.
     #[inline(always)]
     pub fn pushed_here(&self) -> bool {
+        sys::lightest_fence();
+        match self.hint.load(Ordering::Relaxed) {
+            0 => false,
+            CAN_WAKE => self.searching.load(Ordering::Relaxed) == 0,
+            _ => self.pushed_fenced(),
+        }
+    }
+
+    /// The same where light fences have to be full ones.
+    #[cold]
+    #[inline(never)]
+    fn pushed_fenced(&self) -> bool {
         sys::light_fence();
         self.may_wake()
     }

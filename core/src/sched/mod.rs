@@ -40,7 +40,7 @@ pub use waiting::{
 pub use waking::{ready, ready_chain, ready_from_sleep, ready_goroutine, ready_goroutine_of, ready_here, ready_soon};
 
 pub(crate) use crate::timers;
-use crate::{rank, stack, sys};
+use crate::{hooks, rank, stack, sys};
 use core::cell::Cell;
 use core::ptr::null_mut;
 use worker::{bump, Worker};
@@ -198,10 +198,7 @@ pub unsafe fn park_on(w: &Worker, g: *mut G, reason: Reason) {
         (*g).set_waiting(reason);
         (*g).since.store(monitor::coarse_now(), Ordering::Relaxed);
         bump(&w.stats.parks);
-        if stack::sp_check_needed() {
-            check_stack(g);
-        }
-        switch_away::<false>(w, g);
+        switch_away(w, g, w.pick());
     }
 }
 
@@ -227,8 +224,7 @@ pub fn yield_now() {
             // until it is saved (G2).
             unsafe {
                 (*g).set_state(State::Runnable);
-                w.push_back(g);
-                switch_away::<true>(w, g);
+                switch_away(w, g, w.pick_behind(g));
             }
         }
         _ => sys::yield_thread(),
@@ -294,15 +290,14 @@ fn checkpoint_slow(w: &Worker, blocks: bool) {
     yield_now(); // `pick` ends the slice and looks around
 }
 
-/// Leaves `g`, which is in a queue or known to its waker, for the next goroutine. `BEHIND`: it is behind all others.
+/// Leaves `g`, which is in a queue or known to its waker, for `n`, which the worker has picked; null: for the worker's loop.
 #[inline(always)]
-unsafe fn switch_away<const BEHIND: bool>(w: &Worker, g: *mut G) {
+unsafe fn switch_away(w: &Worker, g: *mut G, mut n: *mut G) {
     // SAFETY: w is the current worker and g its running goroutine. `prev` tells the next context to
     // clear g's on_cpu once we are off its stack (K3).
     unsafe {
         rank::assert_none_held();
         w.pay();
-        let mut n = if BEHIND { w.pick_another() } else { w.pick() };
         if n == g {
             if !idle::GATE.is_contended() {
                 (*g).set_state(State::Running);
@@ -311,21 +306,47 @@ unsafe fn switch_away<const BEHIND: bool>(w: &Worker, g: *mut G) {
             let_others_run(w, g);
             n = null_mut();
         }
-        w.prev.set(g);
+        w.prev.set(&raw const (*g).on_cpu);
+        if hooks::are_needed() {
+            return switch_with_hooks(w, g, n);
+        }
+        let to = prepare(w, n);
+        arch::switch((*g).ctx.get(), to);
+        worker::here().finish_switch(); // V3: perhaps another worker
+    }
+}
+
+/// The rest of it where the switch is not all there is to do.
+#[cold]
+#[inline(never)]
+unsafe fn switch_with_hooks(w: &Worker, g: *mut G, n: *mut G) {
+    // SAFETY: as above.
+    unsafe {
+        if stack::sp_check_needed() {
+            check_stack(g);
+        }
         let globals = crate::cxx::save();
+        let to = prepare(w, n);
+        crate::sanitize::before_switch(g, w.current.get());
+        arch::switch((*g).ctx.get(), to);
+        arrived(); // V3, as above
+        crate::cxx::restore(globals);
+    }
+}
+
+/// The context to go on with, which is noted as the running one: that of `n`, if it can be continued at once, or the worker's own, whose loop then sees
+/// to `n`.
+#[inline(always)]
+unsafe fn prepare(w: &Worker, n: *mut G) -> *const arch::Context {
+    // SAFETY: n was taken out of a queue by us (G1).
+    unsafe {
         if can_switch_to(w, n) {
             w.set_running(n);
-            crate::sanitize::before_switch(g, n);
-            arch::switch((*g).ctx.get(), (*n).ctx.get());
-        } else {
-            w.pending.set(n);
-            w.current.set(null_mut());
-            crate::sanitize::before_switch(g, null_mut());
-            arch::switch((*g).ctx.get(), w.thread_ctx.get());
+            return (*n).ctx.get();
         }
-        // V3: perhaps another worker.
-        arrived();
-        crate::cxx::restore(globals);
+        w.pending.set(n);
+        w.current.set(null_mut());
+        w.thread_ctx.get()
     }
 }
 
@@ -341,9 +362,8 @@ unsafe fn let_others_run(w: &Worker, g: *mut G) {
 #[inline(always)]
 unsafe fn arrived() {
     crate::sanitize::after_switch();
-    if let Some(w) = worker::current() {
-        w.finish_switch();
-    }
+    // SAFETY: by the caller this is a goroutine.
+    unsafe { worker::here() }.finish_switch();
 }
 
 /// Whether `n` can be continued directly: it is there, completely saved, of the class this thread is
@@ -403,18 +423,11 @@ pub unsafe fn end(g: *mut G) -> ! {
         (*g).id.store(0, Ordering::Relaxed);
         (*g).on_cpu.ended();
         crate::start::retire(w, g);
-        w.prev.set(null_mut());
+        w.prev.set(&raw const w.nobody);
         w.pay();
-        let n = w.pick_another();
-        if can_switch_to(w, n) {
-            w.set_running(n);
-            crate::sanitize::before_switch(g, n);
-            arch::jump((*n).ctx.get());
-        }
-        w.pending.set(n);
-        w.current.set(null_mut());
-        crate::sanitize::before_switch(g, null_mut());
-        arch::jump(w.thread_ctx.get())
+        let to = prepare(w, w.pick_another());
+        crate::sanitize::before_switch(g, w.current.get());
+        arch::jump(to)
     }
 }
 

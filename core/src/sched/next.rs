@@ -14,30 +14,53 @@ use core::ptr::null_mut;
 /// A chain of goroutines that wake each other takes the slot in front of the queue for this long at a stretch, to be looked
 /// at every `LOOK_AROUND` decisions.
 const CHAIN: i64 = 1_000_000;
-/// The chain's time is used up.
+/// `hops`: the chain goes on.
+const SOME_HOPS: u32 = 1;
+/// `hops`: its time is used up.
 const MAX_HOPS: u32 = u32::MAX;
 /// A worker that has goroutines to run shares its permit after this long with those who wait for one for what only they can run: some
 /// twenty times what it costs to wake the other's thread. Who waits for a permit with nothing but what this worker could come for gets it
 /// when the monitor asks.
 const SHARE_AFTER: i64 = 200_000;
 /// Every so many decisions the worker looks at the sources it does not see on the fast path.
-const LOOK_AROUND: u32 = 32;
+pub(super) const LOOK_AROUND: u32 = 32;
 
 /// Chains shorter than this are in the cache anyway.
 const FAR: usize = 32;
 
-/// Takes the first out of a chain, and asks for what the next ones will touch. A goroutine that has been parked for long is in no
-/// cache, and every return on its stack would wait for memory: the stack of the next one is asked for now, and the
-/// header of the one after it, from which we shall learn where its stack is.
+/// Takes the first out of a chain, and asks for what the next ones will touch.
 ///
 /// # Safety
 /// The chain's goroutines are the caller's (G1).
 #[inline(always)]
 unsafe fn pop_ahead(chain: &mut Fifo<G>) -> *mut G {
-    // SAFETY: by the caller; the chain has a second and a third node if it is as long as that.
+    let g = chain.pop_front();
+    // SAFETY: by the caller.
+    unsafe { ask_ahead(chain) };
+    g
+}
+
+/// The same for who puts `behind` behind all others first. It comes back if there is no other.
+///
+/// # Safety
+/// As for `pop_ahead`; `behind` is the caller's, too.
+#[inline(always)]
+unsafe fn exchange_ahead(chain: &mut Fifo<G>, behind: *mut G) -> *mut G {
+    // SAFETY: by the caller.
     unsafe {
-        let g = chain.pop_front();
-        if chain.len > FAR {
+        let g = chain.exchange(behind);
+        ask_ahead(chain);
+        g
+    }
+}
+
+/// A goroutine that has been parked for long is in no cache, and every return on its stack would wait for memory. So if many are in a chain that one was
+/// taken from, the stack of the next one is asked for now, and the header of the one after it, from which we shall learn where its stack is.
+#[inline(always)]
+unsafe fn ask_ahead(chain: &Fifo<G>) {
+    if chain.len > FAR {
+        // SAFETY: by the caller; the chain has a first and a second node if it is as long as that.
+        unsafe {
             let next = chain.head;
             if (*next).has(STARTED) {
                 (*(*next).ctx.get()).prefetch();
@@ -49,7 +72,6 @@ unsafe fn pop_ahead(chain: &mut Fifo<G>) -> *mut G {
             arch::prefetch(after);
             arch::prefetch(after.wrapping_add(64));
         }
-        g
     }
 }
 
@@ -67,7 +89,7 @@ impl Worker {
         self.pick_local()
     }
 
-    /// The same without a frame of its own, for who has just gone behind all others.
+    /// The same without a frame of its own.
     #[inline(always)]
     pub fn pick_another(&self) -> *mut G {
         if self.is_time_to_look_around() {
@@ -79,11 +101,58 @@ impl Worker {
         }
     }
 
+    /// Queues `g` behind all others and takes who is next, `g` itself if there is nobody else. Where only one of the queues holds anything, which is
+    /// nearly always so, the two are one step, and nobody else has to see that.
+    ///
+    /// # Safety
+    /// The caller owns `g` (G1).
+    #[inline(always)]
+    pub unsafe fn pick_behind(&self, g: *mut G) -> *mut G {
+        if self.is_time_to_look_around() {
+            // SAFETY: by the caller.
+            return unsafe { self.push_back_and_look(g) };
+        }
+        // SAFETY: K1: only the owner calls this; what it takes out is ours (G1).
+        unsafe {
+            let bound = &mut *self.bound.get();
+            let next = if (*g).is_bound() {
+                if !self.next_bound.get().is_null() || self.queue.has_work_hint() {
+                    return self.push_back_and_pick(g);
+                }
+                exchange_ahead(bound, g)
+            } else {
+                let others = !bound.is_empty() || !self.next_bound.get().is_null() || self.by_turns.get();
+                if others || self.queue.may_have_next() || self.seat.is_exclusive() {
+                    return self.push_back_and_pick(g);
+                }
+                self.queue.owner_exchanges(|q| exchange_ahead(q, g))
+            };
+            self.new_slice();
+            next
+        }
+    }
+
+    /// The two steps of `pick_behind` one after the other.
+    #[inline(never)]
+    unsafe fn push_back_and_pick(&self, g: *mut G) -> *mut G {
+        // SAFETY: by the caller.
+        unsafe { self.push_back(g) };
+        self.pick_local()
+    }
+
+    /// The same where it is time to look around.
+    #[cold]
+    unsafe fn push_back_and_look(&self, g: *mut G) -> *mut G {
+        // SAFETY: by the caller.
+        unsafe { self.push_back(g) };
+        self.pick_slow()
+    }
+
     #[inline(always)]
     fn is_time_to_look_around(&self) -> bool {
-        let t = self.tick.get().wrapping_add(1);
-        self.tick.set(t);
-        t % LOOK_AROUND == 0 || self.attention.any()
+        let left = self.tick.get().wrapping_sub(1);
+        self.tick.set(left);
+        left == 0 || self.attention.any()
     }
 
     /// The same without a look around: null means that no queue of this worker holds anything.
@@ -98,22 +167,21 @@ impl Worker {
     /// Takes what is in the slot in front; null: nothing. If its chain's slice is used up, what is there goes behind all others.
     #[inline(always)]
     fn take_slot(&self) -> *mut G {
-        let hops = self.hops.get();
-        if hops == MAX_HOPS {
+        let bound = self.next_bound.get();
+        if bound.is_null() && !self.queue.may_have_next() {
+            return null_mut();
+        }
+        if self.hops.get() == MAX_HOPS {
             self.put_slot_behind();
             return null_mut();
         }
-        let mut g = self.next_bound.get();
-        if !g.is_null() {
-            self.next_bound.set(null_mut());
-        } else if self.queue.may_have_next() {
+        self.hops.set(SOME_HOPS);
+        if bound.is_null() {
             // SAFETY: K1: only the owner picks.
-            g = unsafe { self.queue.owner(|q| q.take_next()) };
+            return unsafe { self.queue.take_next() };
         }
-        if !g.is_null() {
-            self.hops.set((hops + 1).min(MAX_HOPS - 1));
-        }
-        g
+        self.next_bound.set(null_mut());
+        bound
     }
 
     #[cold]
@@ -148,11 +216,14 @@ impl Worker {
             // By turns, or one of the two queues could keep the other waiting.
             let slice = self.slice.load(Ordering::Relaxed);
             let bound_first = (slice & 1 == 0) & !bound.is_empty(); // both are looked at: half of the time a branch would be wrong
-            let g = self.queue.owner(|q| match bound_first {
-                true => null_mut(),
-                false if self.by_turns.get() => self.pop_by_turns(q, slice >> 1),
-                false => pop_ahead(q),
-            });
+            let g = match self.queue.has_work_hint() {
+                true => self.queue.owner(|q| match bound_first {
+                    true => null_mut(),
+                    false if self.by_turns.get() => self.pop_by_turns(q, slice >> 1),
+                    false => pop_ahead(q),
+                }),
+                false => null_mut(),
+            };
             self.new_slice();
             if !g.is_null() {
                 return g;
@@ -181,6 +252,7 @@ impl Worker {
     /// The look around: other sources get their turn, so that none starves.
     #[cold]
     fn pick_slow(&self) -> *mut G {
+        self.tick.set(LOOK_AROUND);
         let turn = self.look.get();
         self.look.set(turn.wrapping_add(1));
         let asked = self.attention.wants_preempt();

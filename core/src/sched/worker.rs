@@ -14,12 +14,13 @@
 //!
 //! * **K1** All `Cell`s and `UnsafeCell`s are touched by the owning thread only.
 //! * **K2** `current` is the goroutine whose stack the thread is on; null on the thread's own stack.
-//! * **K3** `prev` is the goroutine that was switched away from and whose `on_cpu` the context that
-//!   runs now has still to clear; null when there is none.
+//! * **K3** `prev` is the `on_cpu` of the goroutine that was switched away from, which the context that
+//!   runs now has still to clear; `nobody`'s when there is none. It is set before each switch.
 //! * **K4** A worker runs goroutines only while it holds a permit (`gate`).
 
 use super::gate::Seat;
 use super::idle::Attention;
+use super::next::LOOK_AROUND;
 use super::pools::Pools;
 use super::runs;
 use crate::arch::{self, Context};
@@ -28,11 +29,12 @@ use crate::errno::Errno;
 use crate::goroutine::{State, G, PINNED, STARTED};
 use crate::inbox::Inbox;
 use crate::list::Fifo;
+use crate::oncpu::OnCpu;
 use crate::queue::LocalQueue;
 use crate::rng::Rng;
 
 use crate::dump;
-use core::ptr::null_mut;
+use core::ptr::{null, null_mut};
 use std::cell::{Cell, UnsafeCell};
 
 /// See the module's text.
@@ -42,7 +44,9 @@ pub struct Worker {
     /// K2.
     pub current: Cell<*mut G>,
     /// K3.
-    pub prev: Cell<*mut G>,
+    pub(super) prev: Cell<*const OnCpu>,
+    /// In `prev`, if there is none.
+    pub(super) nobody: OnCpu,
     /// A goroutine chosen on a goroutine's stack for the loop to run.
     pub pending: Cell<*mut G>,
     /// The thread's own context while it runs a goroutine.
@@ -51,7 +55,9 @@ pub struct Worker {
     pub(super) bound: UnsafeCell<Fifo<G>>,
     /// There are others in the queue than those in its chain, unless thieves have taken all.
     pub(super) by_turns: Cell<bool>,
+    /// Decisions until it looks around.
     pub(super) tick: Cell<u32>,
+    /// 0: the slice has just begun; `MAX_HOPS`: it is used up.
     pub(super) hops: Cell<u32>,
     pub(super) chain_began: Cell<i64>,
     pub(super) look: Cell<u32>,
@@ -194,18 +200,30 @@ pub fn current() -> Option<&'static Worker> {
     unsafe { p.as_ref() }
 }
 
+/// The same for a goroutine, which is always on one.
+///
+/// # Safety
+/// The calling code runs on a goroutine's stack.
+#[inline(always)]
+pub unsafe fn here() -> &'static Worker {
+    let p: *const Worker = arch::tls_get().cast();
+    // SAFETY: as above; goroutines run on threads of workers alone, between `bind` and `unbind`.
+    unsafe { &*p }
+}
+
 impl Worker {
     /// A worker that owns nothing yet.
     pub fn new(index: usize, is_runner: bool) -> Worker {
         Worker {
             current: Cell::new(null_mut()),
-            prev: Cell::new(null_mut()),
+            prev: Cell::new(null()),
+            nobody: OnCpu::new(),
             pending: Cell::new(null_mut()),
             thread_ctx: UnsafeCell::new(Context::empty()),
             next_bound: Cell::new(null_mut()),
             bound: UnsafeCell::new(Fifo::new()),
             by_turns: Cell::new(false),
-            tick: Cell::new(0),
+            tick: Cell::new(LOOK_AROUND),
             hops: Cell::new(0),
             chain_began: Cell::new(0),
             look: Cell::new(0),
@@ -326,11 +344,8 @@ impl Worker {
     /// Completes the switch that led to the context running now (K3).
     #[inline(always)]
     pub fn finish_switch(&self) {
-        let p = self.prev.get();
-        if !p.is_null() {
-            // SAFETY: headers stay mapped; until on_cpu is false nobody recycles p.
-            unsafe { (*p).on_cpu.saved() };
-        }
+        // SAFETY: headers stay mapped, and so does `nobody`; until on_cpu is false nobody recycles the header.
+        unsafe { (*self.prev.get()).saved() };
     }
 
     // ---- the queues -------------------------------------------------------------------------
@@ -345,7 +360,7 @@ impl Worker {
             } else if self.seat.is_exclusive() {
                 super::inject(g);
             } else {
-                self.queue.owner(|q| q.put_next(g));
+                self.queue.put_next(g);
             }
         }
     }
@@ -379,7 +394,7 @@ impl Worker {
     #[inline(always)]
     pub unsafe fn push_next_now(&self, g: *mut G) -> bool {
         // SAFETY: the caller owns g (G1) and hands it to the queue; K1.
-        !self.seat.is_exclusive() && unsafe { self.queue.owner_now(|q| q.put_next(g)).is_some() }
+        !self.seat.is_exclusive() && unsafe { self.queue.put_next_now(g) }
     }
 
     /// Queues a goroutine behind all others.

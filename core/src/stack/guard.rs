@@ -10,7 +10,7 @@
 //!    3/8 of `vm.max_map_count` stacks get one.
 //! 3. *Groups.* Beyond that, one slot in [`GROUP`] gets a protected guard, until 1/16 of the limit
 //!    is used for these. The others have none, so [`sp_check_needed`] turns true and
-//!    the scheduler compares stack pointers at each park. This is announced once.
+//!    the scheduler compares stack pointers at each switch. This is announced once.
 //!
 //! The way is found out once, by trying on a page of our own: the kernel refuses markers when
 //! it is old or when memory is locked (`mlockall`). `ZK_GUARD=mprotect` in the environment skips the first way.
@@ -18,6 +18,7 @@
 //! A guard is 16 KiB, or a page where pages are larger: C frames are not probed page by page and
 //! may step over a single one.
 
+use crate::hooks;
 use crate::sys::{self, pages};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::OnceLock;
@@ -128,6 +129,7 @@ impl Guards {
             self.budget.store(0, Relaxed);
         }
         self.missing.store(true, Relaxed);
+        hooks::needed();
         if (range.0 >> log2) % GROUP == 0 && take_one(&self.groups) {
             // SAFETY: the caller vouches for the range. Without the guard the check remains.
             let _ = unsafe { sys::protect_none(range.0 as *mut u8, range.1) };
@@ -167,7 +169,7 @@ pub fn set_notice(f: fn(&str)) {
     let _ = NOTICE.set(f);
 }
 
-/// Whether some stacks have no guard, so that parking has to compare the stack pointer with
+/// Whether some stacks have no guard, so that switches have to compare the stack pointer with
 /// [`Stack::contains`](super::Stack::contains).
 #[inline]
 pub fn sp_check_needed() -> bool {

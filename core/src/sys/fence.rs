@@ -75,9 +75,14 @@ pub(crate) fn light_fence() {
 /// A light fence where it is known to be light, and the first half of one otherwise: whoever then finds that it was not calls
 /// [`light_fence`].
 #[inline(always)]
-pub(super) fn lightest_fence() {
+pub(crate) fn lightest_fence() {
     // SeqCst: as in `light_fence`.
     compiler_fence(Ordering::SeqCst);
+}
+
+/// Whether [`lightest_fence`] is a whole one from now on. Where it is not, it may become one.
+pub(crate) fn are_fences_light() -> bool {
+    ALLOWED && MODE.load(Ordering::Relaxed) == ASYMMETRIC
 }
 
 /// Whether [`known_light_fence`] is one.

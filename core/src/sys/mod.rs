@@ -50,7 +50,7 @@ mod unix;
 mod os;
 
 pub(crate) use bias::{BiasedLock, Owned, Sleeper};
-pub(crate) use fence::{heavy_fence, light_fence};
+pub(crate) use fence::{are_fences_light, heavy_fence, light_fence, lightest_fence};
 pub(crate) use lock::RawLock;
 pub(crate) use mutex::{Mutex, MutexGuard};
 pub(crate) use os::*;
