@@ -14,7 +14,7 @@
 //! * **L1** The decision that no case is ready, and the queueing of all nodes, happen under all locks at once: there is
 //!   an instant at which nothing was ready (S-04, S-05), and nothing that becomes ready later is missed. Under the locks the mirrors
 //!   are exact: where all of them say that nothing is possible, no case need be tried.
-//! * **L2** A single try, one channel locked at a time and in random order, may go before pass 1: a case that it finds
+//! * **L2** Single tries, one channel locked at a time and in random order, may go before pass 1 (the first of them is in `first.rs`): a case that one finds
 //!   ready *is* ready. It decides nothing when it finds none, and so may leave out what a look at the mirror says is not. A look
 //!   without locks may go before that: where it finds an instant at which no case was ready (`mirror`), a select that does not wait
 //!   is done.
@@ -22,6 +22,7 @@
 //! * **L4** After pass 3 no node of this select is in any queue (S-10, S-11).
 
 pub mod direct;
+pub(crate) mod first;
 
 use crate::chan::core::{Error, Header, Step, FOREVER, NOWAIT};
 use crate::chan::policy::Ruling;
@@ -31,6 +32,7 @@ use crate::rng::Rng;
 use crate::sched::worker::{self, Worker};
 use crate::sched::{self, timers, MOST_POOLED};
 use crate::wait::{Node, Outcome, Waiter};
+use first::{first_try, First};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ptr;
@@ -140,7 +142,12 @@ pub unsafe fn select_raw(cases: &[SelCase], deadline: i64, order: Order) -> Resu
         if deadline == NOWAIT && none_possible(cases.len(), |i| cases[i].look()) {
             return not_now();
         }
-        select_locked(cases, deadline, order)
+        let first = if order == Order::Fair { first_try(cases, deadline) } else { First::Nothing };
+        match first {
+            First::Ran(s) => Ok(s),
+            First::Nothing => select_locked(cases, deadline, order, false),
+            First::InVain => select_locked(cases, deadline, order, true),
+        }
     }
 }
 
@@ -151,12 +158,20 @@ pub(crate) fn not_now() -> Result<Selected, Error> {
     Err(Error::WouldBlock)
 }
 
-/// The three passes. One function down to the switch, as in `chan/park.rs`.
+/// The three passes; before them, if `singly`, the tries of L2, which choose fairly. One function down to the switch, as in `chan/park.rs`.
+///
+/// # Safety
+/// As for [`select_raw`].
 #[inline(never)]
-unsafe fn select_locked(cases: &[SelCase], deadline: i64, order: Order) -> Result<Selected, Error> {
+pub(crate) unsafe fn select_locked(
+    cases: &[SelCase],
+    deadline: i64,
+    order: Order,
+    singly: bool,
+) -> Result<Selected, Error> {
     // SAFETY: by the caller, here and below.
     unsafe {
-        if order == Order::Fair && any_possible(cases) {
+        if singly {
             if let Some(s) = try_singly(cases, deadline) {
                 return Ok(s);
             }

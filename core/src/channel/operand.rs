@@ -3,7 +3,7 @@
 //! Where it sits: called by the expansion of `select!` and by `builder`; calls the core's `select_raw`.
 //!
 //! An operation lives on the stack of the goroutine that selects. [`run`] hands the core a pointer into each; when it returns,
-//! at most one operation is [selected](Recv::is_selected), and its `finish` gives the result. The value of a send that was
+//! at most one operation is selected, whose place it tells and whose `finish` gives the result. The value of a send that was
 //! not selected is dropped with the operation, or still in the caller's variable.
 //!
 //! # Invariants
@@ -14,7 +14,7 @@
 //! - **O3** `Disconnected` means: nothing moved.
 
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{offset_of, ManuallyDrop, MaybeUninit};
 use std::ptr;
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,10 @@ use super::timer::{at_latest, within};
 use super::{Receiver, Sender};
 use crate::chan::{Error, Header};
 pub use crate::chan::{FOREVER, NOWAIT};
+use crate::mirror::none_possible;
+use crate::select::first::{first_try, First, Listed};
 pub use crate::select::Order;
-use crate::select::{select_raw, How, Op, SelCase, Selected};
+use crate::select::{not_now, select_locked, select_raw, How, Op, SelCase, Selected};
 
 /// How far an operation has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,28 +60,116 @@ impl Limit for Instant {
 /// An operation as [`run`] takes it; borrows the operation until the choice is made.
 pub struct Case<'a> {
     chan: *const Header,
-    elem: *mut u8,
-    op: Op,
     operation: *mut (),
-    settle: unsafe fn(*mut (), Selected) -> bool,
+    kind: &'static Kind,
     _operation: PhantomData<&'a mut ()>,
 }
 
-/// Waits until one operation can proceed, or `deadline` has passed, and carries it out.
-#[inline]
-pub fn run<const N: usize>(operations: [Case<'_>; N], order: Order, deadline: Time) {
-    let cases: [SelCase; N] = std::array::from_fn(|i| {
-        let Case { chan, elem, op, .. } = operations[i];
-        SelCase { chan, elem, op }
-    });
-    let settle = |selected: &Selected| {
-        let Case { operation, settle, .. } = operations[selected.index];
-        // SAFETY: both come from one `case` method, and `operations` borrows what they point to.
-        unsafe { settle(operation, *selected) }
+/// What all operations of one kind, for one type of messages, have in common.
+struct Kind {
+    op: Op,
+    /// How many bytes into the operation its slot lies; `None` if it has none.
+    slot: Option<usize>,
+    /// What the operation does about the outcome: [`Recv::settle`] and the like.
+    settle: unsafe fn(*mut (), Selected) -> bool,
+}
+
+impl Case<'_> {
+    /// Lets the operation know what it came to. False: it counts as never done.
+    ///
+    /// # Safety
+    /// The core has selected it with this outcome.
+    #[inline(always)]
+    unsafe fn settle(&self, selected: Selected) -> bool {
+        // SAFETY: both come from one `case` method, and the operation is borrowed.
+        unsafe { (self.kind.settle)(self.operation, selected) }
+    }
+}
+
+// SAFETY: the operation is borrowed, and with it the channel; by O1 the slot is as the operation wants it.
+unsafe impl Listed for Case<'_> {
+    #[inline(always)]
+    fn case(&self) -> SelCase {
+        let elem = match self.kind.slot {
+            // SAFETY: within the operation, which is borrowed.
+            Some(at) => unsafe { self.operation.cast::<u8>().add(at) },
+            None => ptr::null_mut(),
+        };
+        SelCase { chan: self.chan, elem, op: self.kind.op }
+    }
+}
+
+/// Waits until one operation can proceed, or `deadline` has passed, and carries it out. The answer is its place in the list; `N` if there is none.
+///
+/// That the place is told, and not looked for in the operations, lets a CPU that has guessed wrongly whose body comes next find out as soon as the choice is
+/// made, while the operation is still being carried out. Always inlined: a return on the way from the switch is one that the CPU predicts wrongly.
+#[inline(always)]
+pub fn run<const N: usize>(operations: [Case<'_>; N], order: Order, deadline: Time) -> usize {
+    // SAFETY: as `Listed` says.
+    if deadline == NOWAIT && none_possible(N, |i| unsafe { operations[i].case().look() }) {
+        return not_now().map_or(N, |s| s.index);
+    }
+    let singly = match order {
+        Order::Fair => match run_first(&operations, deadline) {
+            Ran::Done(index) => return index,
+            Ran::Nothing => false,
+            Ran::InVain => true,
+        },
+        Order::Listed => false,
     };
-    // SAFETY: each operation is borrowed, and with it the channel and the slot that its case points to; by O1 the slot is as
-    // the operation wants it.
-    unsafe { choose(&cases, order, deadline, settle) };
+    let cases: [SelCase; N] = std::array::from_fn(|i| operations[i].case());
+    // SAFETY: `choose` has got it from the core.
+    let settle = |selected: &Selected| unsafe { operations[selected.index].settle(*selected) };
+    // SAFETY: as above.
+    unsafe { choose_by(&cases, order, deadline, singly, settle) }.map_or(N, |s| s.index)
+}
+
+/// Whether it is this one's turn, of those that are asked one after the other: that of the one at the place `left` from here.
+#[inline(always)]
+pub fn is_next(left: &mut usize) -> bool {
+    let here = *left == 0;
+    *left = left.wrapping_sub(1);
+    here
+}
+
+/// What the first try came to.
+enum Ran {
+    /// The operation at this place was carried out.
+    Done(usize),
+    /// None looked ready.
+    Nothing,
+    /// One did, and was not, or it counts as never done.
+    InVain,
+}
+
+/// The first try. Out of line, for it is the same for all types.
+#[inline(never)]
+fn run_first(operations: &[Case<'_>], deadline: Time) -> Ran {
+    // SAFETY: as `Listed` says.
+    match unsafe { first_try(operations, deadline) } {
+        // SAFETY: the core has selected it.
+        First::Ran(s) if unsafe { operations[s.index].settle(s) } => Ran::Done(s.index),
+        First::Nothing => Ran::Nothing,
+        First::Ran(_) | First::InVain => Ran::InVain,
+    }
+}
+
+/// The same without a first try, or after it.
+#[inline(always)]
+unsafe fn choose_by(
+    cases: &[SelCase],
+    order: Order,
+    deadline: Time,
+    singly: bool,
+    mut settle: impl FnMut(&Selected) -> bool,
+) -> Option<Selected> {
+    // SAFETY: by the caller.
+    match unsafe { select_locked(cases, deadline, order, singly) } {
+        Ok(s) if settle(&s) => Some(s),
+        // SAFETY: by the caller.
+        Ok(_) => unsafe { choose(cases, order, deadline, settle) },
+        Err(e) => give_up(cases, deadline, e, settle),
+    }
 }
 
 /// Selects until `settle` accepts the outcome. It declines a message whose promise was broken, which counts as never sent.
@@ -103,17 +193,28 @@ pub(super) unsafe fn choose(
                     return Some(selected);
                 }
             }
-            Err(Error::WouldBlock) => return None,
-            Err(Error::TimedOut) if deadline != FOREVER => return None,
-            // Ended from outside (cancelled, shut down): one of the cases reports its channel as disconnected, as a plain
-            // operation does.
-            Err(_) => {
-                let index = cases.iter().position(|case| !case.chan.is_null()).unwrap_or(0);
-                let selected = Selected { index, how: How::Closed };
-                return (!cases.is_empty() && settle(&selected)).then_some(selected);
-            }
+            Err(e) => return give_up(cases, deadline, e, settle),
         }
     }
+}
+
+/// No case ran. Where that was ended from outside (cancelled, shut down), one of the cases reports its channel as disconnected, as a plain operation
+/// does.
+#[cold]
+fn give_up(
+    cases: &[SelCase],
+    deadline: Time,
+    error: Error,
+    mut settle: impl FnMut(&Selected) -> bool,
+) -> Option<Selected> {
+    match error {
+        Error::WouldBlock => return None,
+        Error::TimedOut if deadline != FOREVER => return None,
+        _ => {}
+    }
+    let index = cases.iter().position(|case| !case.chan.is_null()).unwrap_or(0);
+    let selected = Selected { index, how: How::Closed };
+    (!cases.is_empty() && settle(&selected)).then_some(selected)
 }
 
 /// What the core fills when a receive is selected, and what that becomes.
@@ -168,17 +269,12 @@ impl<'a, T> Recv<'a, T> {
 
     #[inline]
     pub fn case(&mut self) -> Case<'_> {
-        let this: *mut Self = self;
-        Case {
-            chan: self.receiver.header(),
-            // SAFETY: `this` is valid; only the address is taken.
-            elem: unsafe { &raw mut (*this).slot }.cast(),
-            op: Op::Recv,
-            operation: this.cast(),
-            settle: Self::settle,
-            _operation: PhantomData,
-        }
+        let chan = self.receiver.header();
+        let operation: *mut Self = self;
+        Case { chan, operation: operation.cast(), kind: const { &Self::KIND }, _operation: PhantomData }
     }
+
+    const KIND: Kind = Kind { op: Op::Recv, slot: Some(offset_of!(Self, slot)), settle: Self::settle };
 
     /// # Safety
     ///
@@ -196,11 +292,6 @@ impl<'a, T> Recv<'a, T> {
             this.state = State::Done;
         }
         settled
-    }
-
-    #[inline]
-    pub fn is_selected(&self) -> bool {
-        self.state != State::Waiting
     }
 
     /// The result of the selected operation, once.
@@ -291,12 +382,12 @@ impl<'a, T> Send<'a, T> {
 
     #[inline]
     pub fn case(&mut self) -> Case<'_> {
-        let chan: *const Header = self.sender.shared().chan.header();
-        let this: *mut Self = self;
-        // SAFETY: `this` is valid, and the borrow ends with the call.
-        let elem = unsafe { (*this).held.elem() };
-        Case { chan, elem, op: Op::Send, operation: this.cast(), settle: Self::settle, _operation: PhantomData }
+        let chan = self.sender.shared().chan.header();
+        let operation: *mut Self = self;
+        Case { chan, operation: operation.cast(), kind: const { &Self::KIND }, _operation: PhantomData }
     }
+
+    const KIND: Kind = Kind { op: Op::Send, slot: Some(offset_of!(Self, held.message)), settle: Self::settle };
 
     /// # Safety
     ///
@@ -311,11 +402,6 @@ impl<'a, T> Send<'a, T> {
             this.state = State::Disconnected;
         }
         true
-    }
-
-    #[inline]
-    pub fn is_selected(&self) -> bool {
-        self.state != State::Waiting
     }
 
     /// The result of the selected operation, once.
@@ -358,12 +444,12 @@ impl<'a, T> Lend<'a, T> {
         // SAFETY: a reference may be read; by the contract either the copy is forgotten or the original.
         let copy = unsafe { ptr::read(self.value) };
         self.slot.write(ManuallyDrop::new(Message::Now(copy)));
-        let chan: *const Header = self.sender.shared().chan.header();
-        let this: *mut Self = self;
-        // SAFETY: `this` is valid; only the address is taken.
-        let elem = unsafe { &raw mut (*this).slot }.cast();
-        Case { chan, elem, op: Op::Send, operation: this.cast(), settle: Self::settle, _operation: PhantomData }
+        let chan = self.sender.shared().chan.header();
+        let operation: *mut Self = self;
+        Case { chan, operation: operation.cast(), kind: const { &Self::KIND }, _operation: PhantomData }
     }
+
+    const KIND: Kind = Kind { op: Op::Send, slot: Some(offset_of!(Self, slot)), settle: Self::settle };
 
     /// # Safety
     ///
@@ -374,11 +460,6 @@ impl<'a, T> Lend<'a, T> {
         this.state = if selected.ok() { State::Done } else { State::Disconnected };
         this.left = selected.how == How::Left;
         true
-    }
-
-    #[inline]
-    pub fn is_selected(&self) -> bool {
-        self.state != State::Waiting
     }
 
     /// The result of the selected operation, once.
@@ -420,41 +501,28 @@ impl<T> Left<T> {
 /// `send(sender, panic!(…)) -> …`: the message has no value, so it is evaluated only once the send could proceed.
 pub struct Defer<'a, T> {
     sender: &'a Sender<T>,
-    selected: bool,
 }
 
 impl<'a, T> Defer<'a, T> {
     #[inline]
     pub(super) fn new(sender: &'a Sender<T>) -> Self {
-        Self { sender, selected: false }
+        Self { sender }
     }
 
     #[inline]
     pub fn case(&mut self) -> Case<'_> {
-        let chan: *const Header = self.sender.shared().chan.header();
+        let chan = self.sender.shared().chan.header();
         let operation: *mut Self = self;
-        Case {
-            chan,
-            elem: ptr::null_mut(),
-            op: Op::ReadySend,
-            operation: operation.cast(),
-            settle: Self::settle,
-            _operation: PhantomData,
-        }
+        Case { chan, operation: operation.cast(), kind: const { &Self::KIND }, _operation: PhantomData }
     }
+
+    const KIND: Kind = Kind { op: Op::ReadySend, slot: None, settle: Self::settle };
 
     /// # Safety
     ///
-    /// `this` is the operation that the core has selected.
-    unsafe fn settle(this: *mut (), _: Selected) -> bool {
-        // SAFETY: `case` made this pointer, and `run` borrows the operation.
-        unsafe { (*this.cast::<Self>()).selected = true };
+    /// None: there is nothing to note.
+    unsafe fn settle(_: *mut (), _: Selected) -> bool {
         true
-    }
-
-    #[inline]
-    pub fn is_selected(&self) -> bool {
-        self.selected
     }
 
     /// Sends after all, in case the message had a value.

@@ -10,9 +10,9 @@
 //! match (r.__recv(), s.__send(v)) {                      operands, in source order
 //!     (mut op, mut op) => {
 //!         let until = FOREVER;                           or the limit of `default`
-//!         run([op.case(), op.case()], Fair, until);      the choice; what fired is carried out
-//!         if op.is_selected() { let msg = op.finish(); lost((op,)); … body … }
-//!         else if op.is_selected() { … }
+//!         let mut left = run([op.case(), op.case()], Fair, until);   the choice; what fired is carried out
+//!         if is_next(&mut left) { let msg = op.finish(); lost((op,)); … body … }
+//!         else if is_next(&mut left) { … }
 //!         else { lost((op,)); … default … }
 //!     }
 //! }
@@ -211,8 +211,9 @@ macro_rules! __select {
         match ($($new,)*) {
             ($(mut $op,)*) => {
                 let until = $until;
-                $crate::channel::__select::run([$($case),*], $crate::channel::__select::Order::$o, until);
-                $(if $op.is_selected() {
+                #[allow(unused_mut, unused_variables)] // without cases
+                let mut left = $crate::channel::__select::run([$($case),*], $crate::channel::__select::Order::$o, until);
+                $(if $crate::channel::__select::is_next(&mut left) {
                     let result = $finish;
                     $crate::channel::__select::lost($l);
                     let $p = result;
