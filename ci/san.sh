@@ -16,6 +16,9 @@ here=$PWD
 workers_of_all=${ZK_SAN_WORKERS:-1 2 8}
 failures=()
 
+# With lines alone, functions of the standard library that are built here and inlined have no full names, by which dumps leave them out.
+export CARGO_PROFILE_DEV_DEBUG=full
+
 has_sources() { [ -d "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]; }
 
 private_toolchain() {
