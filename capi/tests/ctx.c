@@ -287,6 +287,79 @@ static void x19_a_ready_operation_is_cancelled_too_but_never_a_try(void) {
   zk_chan_unref(l.ready);
 }
 
+/* Waits of all kinds by goroutines that keep their threads: the context is a party to them as to any other. */
+typedef struct section {
+  zk_chan *never, *full;
+  zk_mutex held;
+  zk_rwmutex written;
+  zk_cond cond;
+  zk_wg wg;
+  zk_sem none;
+  int next, wrong, ended;
+} section;
+static int waits_in_a_section(section *s, int kind) {
+  int v = 1;
+  zk_mutex own = ZK_ZERO;
+  zk_case cases[2] = { RECV(s->never, &v), SEND(s->full, &v) };
+  switch (kind) {
+  case 0: return zk_chan_recv(s->never, &v, sizeof v, ZK_FOREVER);
+  case 1: return zk_chan_send(s->full, &v, sizeof v, ZK_FOREVER);
+  case 2: return zk_select(cases, 2, ZK_FOREVER);
+  case 3: return zk_mutex_lock_until(&s->held, ZK_FOREVER);
+  case 4: return zk_rwmutex_rlock_until(&s->written, zk_in(ZT_LIMIT));
+  case 5: zk_mutex_lock(&own); return zk_cond_wait(&s->cond, &own, ZK_FOREVER);
+  case 6: return zk_wg_wait(&s->wg, ZK_FOREVER);
+  case 7: return zk_sem_acquire(&s->none, 1, ZK_FOREVER);
+  default: return zk_sleep(ZT_LIMIT);
+  }
+}
+enum { SECTIONS = 9 };
+static void keeps_its_thread(void *arg) {
+  section *s = (section *)arg;
+  int kind = INC(&s->next) - 1;
+  zk_block_begin();
+  int rc = waits_in_a_section(s, kind);
+  zk_block_end();
+  if (rc != ZK_ECANCELED) INC(&s->wrong);
+  if (zk_sleep(ZK_MIN) != ZK_ECANCELED) INC(&s->wrong); /* afterwards as ever */
+  INC(&s->ended);
+}
+static int count_sections(const zk_goinfo *g, void *n) {
+  if (!strcmp(g->state, "blocked in call")) ++*(int *)n;
+  return 0;
+}
+static int in_sections(void) {
+  int n = 0;
+  zk_each(count_sections, &n);
+  return n;
+}
+static void x19_a_goroutine_that_keeps_its_thread_is_cancelled_too(void) {
+  for (int round = 0; round <= SECTIONS; round++) {
+    section s;
+    memset(&s, 0, sizeof s);
+    s.never = zt_ints(0);
+    s.full = zt_ints(1);
+    OK(zt_send(s.full, 1));
+    zk_mutex_lock(&s.held);
+    zk_rwmutex_lock(&s.written);
+    zk_wg_add(&s.wg, 1);
+    zk_ctx *x = context(NULL, ZK_FOREVER);
+    zk_go_opts o = ZK_GO_OPTS_INIT;
+    o.ctx = x;
+    for (int i = 0; i < SECTIONS; i++) OK(zk_go_with(&o, keeps_its_thread, &s));
+    UNTIL(GET(&s.next) >= round); /* before, while and after they begin to wait */
+    if (round == SECTIONS) UNTIL(in_sections() == SECTIONS);
+    zk_ctx_cancel(x, 77);
+    UNTIL(GET(&s.ended) == SECTIONS);
+    EQ(s.wrong, 0);
+    EQ(zt_try_send(s.never, 1), ZK_EAGAIN); /* nobody is left in a queue */
+    EQ(zk_chan_len(s.full), 1);
+    zk_ctx_unref(x);
+    zk_chan_unref(s.never);
+    zk_chan_unref(s.full);
+  }
+}
+
 static void unbound(void *arg) {
   CHECK(zk_goctx() == NULL); /* zk_go does not inherit */
   INC((int *)arg);
@@ -601,6 +674,7 @@ static const zt_test tests[] = {
   BOTH(x06_x19_every_wait_of_a_bound_goroutine_is_cancelled),
   BOTH(x06_a_deadline_of_the_context_times_the_wait_out),
   BOTH(x19_a_ready_operation_is_cancelled_too_but_never_a_try),
+  BOTH(x19_a_goroutine_that_keeps_its_thread_is_cancelled_too),
   BOTH(a_context_is_not_inherited_and_is_kept),
   BOTH(e01_e02_the_first_result_cancels_the_others),
   BOTH(e02_without_a_failure_wait_ends_the_context),

@@ -114,6 +114,8 @@ pub trait Binding: Send + Sync {
     fn bind(&self, g: *mut G);
     /// `g` is bound no more, before its header goes to others.
     fn unbind(&self, g: *mut G);
+    /// `g`, which calls and is bound, waits as `wt` from now on: its own waiter, or that of the thread which it keeps for itself.
+    fn wait_as(&self, g: *mut G, wt: *const Waiter);
     /// For whoever knows what it is.
     fn as_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
 }

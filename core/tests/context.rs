@@ -725,6 +725,59 @@ fn x18_done_is_one_channel_made_on_demand() {
 
 /// Nobody is interrupted: code that does not look goes on. What is bound to the context comes back from its waits, and has
 /// done nothing.
+/// In a section, and while it unwinds, a goroutine waits as its thread: the context ends those waits too.
+#[test]
+fn x19_cancellation_ends_waits_of_goroutines_that_keep_their_thread() {
+    struct Waits<F: FnMut()>(F);
+    impl<F: FnMut()> Drop for Waits<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+    // Outside of `run`, whose main would be held up by who keeps its thread.
+    check_outside(|| {
+        for round in 0..20 {
+            let (ctx, cancel) = with_cancel(&Context::background());
+            let (tx, rx) = bounded::<i32>(0);
+            let (begun, begins) = bounded::<()>(2);
+            let section = Builder::new().context(&ctx).go({
+                let (rx, begun) = (rx.clone(), begun.clone());
+                move || {
+                    raw::block_begin();
+                    begun.send(()).unwrap();
+                    let received = rx.recv();
+                    raw::block_end();
+                    received.is_err() && rx.recv().is_err()
+                }
+            });
+            let unwinds = Builder::new().context(&ctx).go(move || {
+                let mut ended = false;
+                let unwound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let _waits = Waits(|| {
+                        begun.send(()).unwrap();
+                        ended = rx.recv_timeout(HOUR).is_err();
+                    });
+                    std::panic::resume_unwind(Box::new("on the way"));
+                }));
+                unwound.is_err() && ended
+            });
+            if round % 2 == 0 {
+                for _ in 0..2 {
+                    begins.recv().unwrap();
+                }
+            }
+            cancel.cancel();
+            if round % 2 == 0 {
+                assert!(section.unwrap().join().unwrap() && unwinds.unwrap().join().unwrap());
+            } else {
+                // Cancelled before they said that they begin, they may not get to it.
+                let _ = (section.unwrap().join(), unwinds.unwrap().join());
+            }
+            assert!(tx.try_send(1).is_err(), "nobody is left in the queue");
+        }
+    });
+}
+
 #[test]
 fn x19_cancellation_ends_waits_of_bound_goroutines_and_nothing_else() {
     check(|| {

@@ -16,7 +16,8 @@
 //! - **X3** A live node is registered with its parents, if they can end; it leaves when everything below it has ended. Then it
 //!   holds no children, no bound goroutines, no timer and no second parent.
 //! - **X4** A bound goroutine's wait is ended by a claim under the node's lock. The goroutine leaves the list under the same
-//!   lock when it ends, so its header is its own while it is claimed.
+//!   lock when it ends, so its header is its own while it is claimed. One that keeps its thread, in a section, waits as the
+//!   thread, and says so under this lock before it sleeps and after; whoever is claimed does not leave before it is told.
 //! - **X5** Locks are never nested: a parent tells its children after it has released its own.
 //! - **X6** Whoever ends a node that others are ending already helps: it ends all that is still registered below it. So when
 //!   `cancel` returns, to whomever, everything below has ended.
@@ -31,17 +32,18 @@
 
 use crate::cell::{fence, AtomicU8, Ordering};
 use crate::chan::{ByteChan, Error};
-use crate::goroutine::{Binding, G};
-use crate::list::Fifo;
 use crate::rank::Rank;
-use crate::sched;
 use crate::sys;
 use crate::timers::{self, CFn, Due, TimerNode};
-use crate::wait::Outcome;
+use crate::wait::{Outcome, Waiter};
 use core::ffi::c_void;
 use std::collections::{HashMap, HashSet};
 use std::mem::offset_of;
 use std::sync::{Arc, OnceLock, Weak};
+
+mod bound;
+
+use bound::Woken;
 
 /// How a context ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +156,8 @@ struct State {
     children: HashMap<usize, Weak<Ctx>>,
     /// The other parent of a merged node, until that ends (X3).
     second: Option<Arc<Ctx>>,
-    bound: HashMap<usize, ()>,
+    /// Goroutines, and as whom they wait.
+    bound: HashMap<usize, *const Waiter>,
     closers: Vec<Hook>,
     hooks: HashMap<u64, Hook>,
     next_hook: u64,
@@ -394,7 +397,7 @@ impl Ctx {
     /// Ends this node, if it is live, and tells who is registered below it (X6) and how they are to end: as this one has. The
     /// hooks are for the one who ended it.
     fn end_one(&self, end: End, cause: Cause, below: &mut Vec<(Arc<Ctx>, End, Cause)>, hooks: &mut Vec<Hook>) -> bool {
-        let mut woken = Fifo::new();
+        let mut woken = Woken::nobody();
         let won = {
             let mut s = self.state.lock();
             let before = self.err();
@@ -406,15 +409,12 @@ impl Ctx {
             below.extend(s.children.values().filter_map(|c| Some((c.upgrade()?, end, s.cause.clone()))));
             before.is_none()
         };
-        while !woken.is_empty() {
-            // SAFETY: claimed under the lock.
-            unsafe { sched::ready_goroutine(woken.pop_front()) };
-        }
+        woken.ready();
         won
     }
 
     /// The end itself, under the node's lock; gives the goroutines whose waits it ends.
-    fn end_locked(&self, s: &mut State, end: End, cause: Cause) -> Fifo<G> {
+    fn end_locked(&self, s: &mut State, end: End, cause: Cause) -> Woken {
         s.cause = cause;
         crate::sanitize::release((&raw const *self.node).cast());
         // Before the channels are closed; their locks order it for those who see them closed.
@@ -435,21 +435,6 @@ impl Ctx {
         if std::mem::take(&mut s.armed) {
             // SAFETY: armed by `arm`.
             unsafe { timers::disarm(&self.timer) };
-        }
-        woken
-    }
-
-    /// X4: ends the waits of the goroutines bound here.
-    fn claim_bound(&self, s: &State, end: End) -> Fifo<G> {
-        let mut woken = Fifo::new();
-        for &g in s.bound.keys() {
-            let g = g as *mut G;
-            // SAFETY: a bound goroutine takes itself off the list under this lock before it ends; a won claim makes it ours.
-            unsafe {
-                if (*g).waiter.try_claim(end.outcome()) {
-                    woken.push_back(g);
-                }
-            }
         }
         woken
     }
@@ -526,26 +511,6 @@ impl Ctx {
             // SAFETY: by the caller.
             unsafe { crate::start::spawn_call(call.0, call.1) };
         }))
-    }
-}
-
-impl Binding for Ctx {
-    fn ended(&self) -> Option<Outcome> {
-        // Acquire: as in `err`, but without waiting: this is asked under the locks of channels. An end that is under way
-        // claims the goroutine that asks, once it has stored itself (see Orderings).
-        self.seen(End::from_u8(self.err.load(Ordering::Acquire))).map(End::outcome)
-    }
-
-    fn bind(&self, g: *mut G) {
-        self.state.lock().bound.insert(g as usize, ());
-    }
-
-    fn unbind(&self, g: *mut G) {
-        self.state.lock().bound.remove(&(g as usize));
-    }
-
-    fn as_any(self: Arc<Self>) -> Arc<dyn std::any::Any + Send + Sync> {
-        self
     }
 }
 

@@ -5,9 +5,10 @@
 
 use super::{blocking, host, park, timers, worker};
 use crate::cell::{AtomicU32, Ordering};
-use crate::goroutine::{Reason, BOUND, CANCELABLE, G};
+use crate::goroutine::{Binding, Reason, BOUND, CANCELABLE, G};
 use crate::sys;
 use crate::wait::{Kind, Node, Outcome, ThreadWaiter, Waiter, ASLEEP, NAPPING};
+use std::sync::Arc;
 
 /// A time that does not come (T-02). A sleep until then is still one, with a timer, and no deadlock (D-04).
 const LAST: i64 = i64::MAX - 1;
@@ -93,7 +94,7 @@ pub unsafe fn is_cancelable(wt: *const Waiter) -> bool {
     unsafe {
         match (*wt).kind() {
             Kind::Goroutine => (*G::of_waiter(wt)).has(CANCELABLE),
-            Kind::Thread => host::any(),
+            Kind::Thread => host::any() || binding_here().is_some(),
         }
     }
 }
@@ -218,6 +219,16 @@ const MOMENT: i64 = 50_000;
 unsafe fn wait_thread(t: &ThreadWaiter, reason: Reason, deadline: i64) -> Outcome {
     host::thread_sleeps();
     let on_worker = worker::current().filter(|w| !w.current.get().is_null());
+    let bound = binding_here();
+    if let Some((g, b)) = &bound {
+        b.wait_as(*g, &raw const t.waiter);
+        // It ended before: else whoever ends it from now on finds us.
+        if let Some(outcome) = b.ended().filter(|o| t.waiter.try_claim(*o)) {
+            // SAFETY: g is the running goroutine.
+            b.wait_as(*g, unsafe { &raw const (**g).waiter });
+            return outcome;
+        }
+    }
     if on_worker.is_some() {
         blocking::begin();
     }
@@ -234,7 +245,20 @@ unsafe fn wait_thread(t: &ThreadWaiter, reason: Reason, deadline: i64) -> Outcom
     if on_worker.is_some() {
         blocking::end();
     }
+    if let Some((g, b)) = bound {
+        // SAFETY: g is the running goroutine.
+        b.wait_as(g, unsafe { &raw const (*g).waiter });
+    }
     outcome
+}
+
+/// The goroutine that keeps the calling thread for itself, in a section or because it unwinds, and what it is bound to: that ends the
+/// waits of the thread as well. `None` if it is not bound, and for plain threads.
+fn binding_here() -> Option<(*mut G, Arc<dyn Binding>)> {
+    let g = worker::current()?.current.get();
+    // SAFETY: the running goroutine's header is valid, and it asks itself.
+    let binding = unsafe { g.as_ref()?.binding()? };
+    Some((g, binding))
 }
 
 impl worker::Worker {
