@@ -205,6 +205,25 @@ impl<N: Link> List<N> {
         }
     }
 
+    /// Takes those nodes out that `keep` refuses. The others are not written to.
+    ///
+    /// # Safety
+    ///
+    /// `keep` changes neither the list nor the links of the nodes in it.
+    pub(crate) unsafe fn retain(&mut self, mut keep: impl FnMut(*mut N) -> bool) {
+        let mut at = self.head;
+        while at != end() {
+            // SAFETY: the node is in this list, valid by L2.
+            unsafe {
+                let next = (*N::links(at)).next;
+                if !keep(at) {
+                    self.remove(at);
+                }
+                at = next;
+            }
+        }
+    }
+
     /// The nodes from first to last.
     pub(crate) fn iter(&self) -> Iter<'_, N> {
         Iter { at: self.head, list: std::marker::PhantomData }

@@ -5,6 +5,7 @@
 mod common;
 
 use common::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zokor::channel::{
@@ -410,6 +411,43 @@ fn c15_close_wakes_every_receiver() {
         for h in parked {
             assert!(h.join().unwrap());
         }
+    });
+}
+
+#[test]
+fn c15_close_wakes_very_many_of_all_kinds() {
+    const EACH: usize = 400;
+    check(|| {
+        let (tx, rx) = bounded::<i32>(0);
+        let (woken, hour) = (Arc::new(AtomicUsize::new(0)), Duration::from_secs(3600));
+        let mut all = Vec::new();
+        for i in 0..4 * EACH {
+            let (rx, woken) = (rx.clone(), woken.clone());
+            let wait = move || {
+                let ended = match i % 4 {
+                    0 | 1 => rx.recv().is_err(),
+                    2 => rx.recv_timeout(hour) == Err(RecvTimeoutError::Disconnected),
+                    _ => select! {
+                        recv(rx) -> v => v.is_err(),
+                        recv(never::<i32>()) -> _ => false,
+                    },
+                };
+                assert!(ended);
+                woken.fetch_add(1, Ordering::Relaxed);
+                zokor::yield_now();
+            };
+            // SAFETY: it keeps nothing of its thread's while it waits.
+            all.push(if i % 3 == 0 { zokor::go(wait) } else { unsafe { zokor::go_migrating(wait) } });
+        }
+        let outside = {
+            let rx = rx.clone();
+            std::thread::spawn(move || rx.recv().is_err())
+        };
+        wait_until(|| count_parked("chan receive") == 3 * EACH && count_parked("select") == EACH);
+        tx.close().unwrap();
+        assert!(all.into_iter().all(|h| h.join().is_ok()));
+        assert_eq!(woken.load(Ordering::Relaxed), 4 * EACH);
+        assert!(zokor::blocking(|| outside.join().unwrap()));
     });
 }
 

@@ -280,27 +280,22 @@ impl Header {
             return false;
         }
         self.mirror.close();
-        let mut told: List<Node> = List::new();
         // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied (W3).
-        unsafe {
-            for q in [self.recvq.get(), self.sendq.get()] {
-                while !(*q).is_empty() {
-                    let n = (*q).pop_front();
-                    if Node::claim(n) {
-                        (*n).ok = false;
-                        told.push_back(n);
-                    }
-                }
-            }
+        let told = unsafe {
+            let told = [self.recvq.get(), self.sendq.get()].map(|q| {
+                (*q).retain(|n| Node::claim(n));
+                core::mem::take(&mut *q)
+            });
             self.mirror.no_senders(); // C6
             if let Some(s) = self.source() {
                 s.disarm();
             }
             self.unlock();
-            while !told.is_empty() {
-                let n = told.pop_front();
-                sched::ready((*n).waiter);
-            }
+            told
+        };
+        for nodes in told {
+            // SAFETY: claimed above; nobody has said that their operations happened.
+            unsafe { sched::ready_all(nodes) };
         }
         true
     }

@@ -48,6 +48,40 @@ fn first_in_first_out_alone_and_in_batches() {
     assert!(all.len() == 1 && q.is_empty());
 }
 
+fn chain_of(ids: std::ops::Range<usize>) -> Fifo<Node> {
+    let mut chain = Fifo::new();
+    // SAFETY: fresh nodes.
+    ids.for_each(|id| unsafe { chain.push_back(Box::into_raw(Box::new(Node { id, link: ptr::null_mut() }))) });
+    chain
+}
+
+#[test]
+fn what_came_together_leaves_together() {
+    let q = Injector::new();
+    push(&q, 0);
+    q.push_all(chain_of(1..1 + TOGETHER));
+    q.push_all(chain_of(1 + TOGETHER..1 + 3 * TOGETHER));
+    push(&q, 1 + 3 * TOGETHER);
+    let end = 2 + 3 * TOGETHER;
+    assert_eq!(q.len(), end);
+    // The single one, alone: the chain behind it is more than the rest of what is wanted. Then that chain.
+    let mut parts = vec![q.pop_many(TOGETHER), q.pop_many(TOGETHER)];
+    assert_eq!(q.len(), end - 1 - TOGETHER);
+    // Part of the long one, the rest of it, and what is left together with the single one.
+    parts.extend([q.pop_many(TOGETHER / 2), q.pop_many(TOGETHER), q.pop_many(TOGETHER)]);
+    let lengths: Vec<usize> = parts.iter().map(Fifo::len).collect();
+    assert_eq!(lengths, [1, TOGETHER, TOGETHER / 2, TOGETHER, TOGETHER / 2 + 1]);
+    assert!(q.is_empty() && q.pop_many(1).is_empty());
+    let mut order = Vec::new();
+    for mut part in parts {
+        while !part.is_empty() {
+            // SAFETY: made by `chain_of` or `push`, popped once.
+            order.push(unsafe { Box::from_raw(part.pop_front()) }.id);
+        }
+    }
+    assert!(order.into_iter().eq(0..end));
+}
+
 #[test]
 fn many_threads_see_each_node_once() {
     let each = if cfg!(miri) { 50 } else { 20_000 };

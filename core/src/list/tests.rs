@@ -105,6 +105,23 @@ fn list_removes_first_middle_last_and_only() {
 }
 
 #[test]
+fn list_retains_what_is_wanted_in_order() {
+    for wanted in 0..16 {
+        let nodes = Nodes::new(4);
+        let mut list = List::new();
+        // SAFETY: fresh nodes, alive until the end of the test.
+        unsafe {
+            nodes.0.iter().for_each(|&p| list.push_back(p));
+            list.retain(|p| wanted >> id(p) & 1 == 1);
+            for &p in &nodes.0 {
+                assert_eq!((*Node::links(p)).is_linked(), wanted >> id(p) & 1 == 1);
+            }
+        }
+        assert_eq!(ids(&list), (0..4).filter(|i| wanted >> i & 1 == 1).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn zeroed_links_are_in_no_list() {
     // SAFETY: two null pointers are valid links.
     let links: Links<Node> = unsafe { std::mem::zeroed() };

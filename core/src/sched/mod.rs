@@ -32,12 +32,15 @@ use crate::cell::{AtomicU64, Ordering};
 use crate::error::{Error, NOWAIT};
 use crate::goroutine::{Reason, State, CANCELABLE, EXCLUSIVE, G};
 use crate::inject::Injector;
+use crate::list::Fifo;
 pub use pools::MOST_POOLED;
 pub use waiting::{
     bound_end, bound_end_on, is_cancelable, me, node_of, plain_party, sleep_for, sleep_to, wait, wait_here,
     waits_plainly,
 };
-pub use waking::{ready, ready_chain, ready_from_sleep, ready_goroutine, ready_goroutine_of, ready_here, ready_soon};
+pub use waking::{
+    ready, ready_all, ready_chain, ready_from_sleep, ready_goroutine, ready_goroutine_of, ready_here, ready_soon,
+};
 
 pub(crate) use crate::timers;
 use crate::{hooks, rank, stack, sys};
@@ -124,6 +127,16 @@ pub unsafe fn while_next(g: *mut G, f: impl FnOnce()) -> bool {
 pub(super) unsafe fn inject(g: *mut G) {
     // SAFETY: the caller owns g (G1).
     unsafe { INJECTOR.push(g) };
+    pushed_outside();
+}
+
+/// The same for a chain.
+fn inject_all(chain: Fifo<G>) {
+    INJECTOR.push_all(chain);
+    pushed_outside();
+}
+
+fn pushed_outside() {
     if idle::GATE.pushed_outside() {
         idle::wake_one();
     }

@@ -3,10 +3,13 @@
 //! *Where it sits*: layer 3, a part of `sched`, whose README says how it meets `park`.
 
 use super::worker::{self, Worker};
-use super::{idle, inject, wake_for, wake_for_woken};
+use super::{idle, inject, inject_all, wake_for, wake_for_woken};
 use crate::cell::Ordering;
 use crate::goroutine::{State, G};
-use crate::wait::{Kind, ThreadWaiter, Waiter};
+use crate::inject::TOGETHER;
+use crate::list::{Fifo, List};
+use crate::wait::{Kind, Node, ThreadWaiter, Waiter};
+use core::mem::take;
 use core::ptr::null_mut;
 
 /// Makes the party behind a claimed waiter go on.
@@ -21,6 +24,40 @@ pub unsafe fn ready(wt: *const Waiter) {
             Kind::Goroutine => ready_goroutine(G::of_waiter(wt)),
             Kind::Thread => ThreadWaiter::tell(ThreadWaiter::of(wt)),
         }
+    }
+}
+
+/// Readies whoever is behind claimed nodes, in their order.
+///
+/// A few are queued here. Of more than that, those that anybody may run go to the injector in batches: all workers take them from there
+/// without a theft for each, and nobody walks along what is in no cache. Go's ring is full at some point as well, and the rest goes
+/// to its global queue.
+///
+/// # Safety
+/// The caller has claimed their waiters, completed the operations, and holds no lock.
+pub unsafe fn ready_all(mut claimed: List<Node>) {
+    let mut batch = Fifo::new();
+    let mut n = 0;
+    while !claimed.is_empty() {
+        let node = claimed.pop_front();
+        n += 1;
+        // SAFETY: by the caller; the node is not used after its waiter was readied. What is claimed and not bound is ours (G1).
+        unsafe {
+            let wt = (*node).waiter;
+            let g = G::of_waiter(wt);
+            if n <= TOGETHER || (*wt).kind() == Kind::Thread || (*g).is_bound() {
+                ready(wt);
+                continue;
+            }
+            (*g).set_state(State::Runnable);
+            batch.push_back(g);
+        }
+        if batch.len() == TOGETHER {
+            inject_all(take(&mut batch));
+        }
+    }
+    if !batch.is_empty() {
+        inject_all(batch);
     }
 }
 
