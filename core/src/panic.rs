@@ -68,7 +68,10 @@ pub fn drop_each<T>(mut next: impl FnMut() -> Option<T>) {
     while let Err(p) = contain(|| while next().is_some() {}) {
         match &first {
             None => first = Some(p),
-            Some(_) => std::mem::forget(p), // it might panic as well
+            // It might panic as well; what it says then is not asked for.
+            Some(_) => {
+                let _ = contain(|| drop(p)).map_err(std::mem::forget);
+            }
         }
     }
     if let Some(p) = first {
