@@ -14,7 +14,7 @@ use crate::sys;
 use core::ptr::null_mut;
 
 /// Goroutines taken from a victim or the injector at once.
-const BATCH: usize = 128;
+const BATCH: usize = crate::inject::TOGETHER;
 /// As many from a queue of more than [`LONG`]: the barrier is paid once for all of them.
 const LARGE_BATCH: usize = 512;
 const LONG: usize = 4096;
@@ -270,6 +270,7 @@ impl Worker {
         let share = INJECTOR.len() / idle::GATE.active().max(1) + 1;
         let mut chain = INJECTOR.pop_many(share.min(BATCH));
         let g = chain.pop_front();
+        self.came_from_far();
         // SAFETY: the chain's goroutines are ours now (G1), none is bound; K1.
         unsafe { self.queue.owner(|q| q.append_all(chain)) };
         g
@@ -400,6 +401,7 @@ impl Worker {
         if !g.is_null() {
             self.stole_at.set(timers::now());
             self.stole.set(1 + rest.len());
+            self.came_from_far();
             // SAFETY: the chain's goroutines are ours now (G1); K1 for our queue.
             unsafe { self.queue.owner(|q| q.append_all(rest)) };
         }

@@ -25,25 +25,19 @@ const SHARE_AFTER: i64 = 200_000;
 /// Every so many decisions the worker looks at the sources it does not see on the fast path.
 pub(super) const LOOK_AROUND: u32 = 32;
 
-/// Chains shorter than this are in the cache anyway.
-const FAR: usize = 32;
+/// Chains shorter than this are in the cache anyway, unless they have come from elsewhere: see [`Worker::came_from_far`].
+pub(super) const FAR: usize = 32;
 
-/// Takes the first out of a chain, and asks for what the next ones will touch.
-///
-/// # Safety
-/// The chain's goroutines are the caller's (G1).
+/// Asks for a line of a header.
 #[inline(always)]
-unsafe fn pop_ahead(chain: &mut Fifo<G>) -> *mut G {
-    let g = chain.pop_front();
-    // SAFETY: by the caller.
-    unsafe { ask_ahead(chain) };
-    g
+fn ask(g: *mut G, at: usize) {
+    arch::prefetch(g.cast::<u8>().wrapping_add(at));
 }
 
-/// The same for who puts `behind` behind all others first. It comes back if there is no other.
+/// Takes the first for who puts `behind` behind all others first, and asks for what the next ones will touch. It comes back if there is no other.
 ///
 /// # Safety
-/// As for `pop_ahead`; `behind` is the caller's, too.
+/// The chain's goroutines are the caller's (G1), and so is `behind`.
 #[inline(always)]
 unsafe fn exchange_ahead(chain: &mut Fifo<G>, behind: *mut G) -> *mut G {
     // SAFETY: by the caller.
@@ -54,8 +48,8 @@ unsafe fn exchange_ahead(chain: &mut Fifo<G>, behind: *mut G) -> *mut G {
     }
 }
 
-/// A goroutine that has been parked for long is in no cache, and every return on its stack would wait for memory. So if many are in a chain that one was
-/// taken from, the stack of the next one is asked for now, and the header of the one after it, from which we shall learn where its stack is.
+/// Those who yield to each other have run not long ago: the stack of the next one is asked for, and the header of the one after it, from which we shall
+/// learn where its stack is.
 #[inline(always)]
 unsafe fn ask_ahead(chain: &Fifo<G>) {
     if chain.len > FAR {
@@ -65,17 +59,80 @@ unsafe fn ask_ahead(chain: &Fifo<G>) {
             if (*next).has(STARTED) {
                 (*(*next).ctx.get()).prefetch();
             } else {
-                arch::prefetch(next.cast::<u8>().wrapping_add(128));
-                arch::prefetch(next.cast::<u8>().wrapping_add(192));
+                ask(next, 128);
+                ask(next, 192);
             }
-            let after: *const u8 = (*(*next).link.get()).cast();
-            arch::prefetch(after);
-            arch::prefetch(after.wrapping_add(64));
+            let after = *(*next).link.get();
+            ask(after, 0);
+            ask(after, 64);
         }
     }
 }
 
 impl Worker {
+    /// Takes the first out of a chain, and asks for what the next ones will touch.
+    ///
+    /// # Safety
+    /// The chain's goroutines are the caller's (G1).
+    #[inline(always)]
+    unsafe fn pop_ahead(&self, chain: &mut Fifo<G>) -> *mut G {
+        let g = chain.pop_front();
+        if chain.len > self.near.get() {
+            let next = chain.head;
+            // The rest of its header: it is about to begin, or perhaps to end.
+            ask(next, 128);
+            ask(next, 192);
+            // SAFETY: by the caller; there is a first one.
+            unsafe {
+                if (*next).has(STARTED) {
+                    self.ask_far_ahead(chain);
+                } else {
+                    let after = *(*next).link.get();
+                    ask(after, 0);
+                    ask(after, 64);
+                }
+            }
+        }
+        g
+    }
+
+    /// A goroutine that has been parked for long is in no cache, and every return on its stack would wait for memory, behind a walk through
+    /// page tables that are in no cache either. That takes longer than one turn. So the stack of the second one is asked for
+    /// now, and the header of the third, from which we shall learn where its stack is.
+    ///
+    /// # Safety
+    /// As for `pop_ahead`; the chain is not empty.
+    #[inline(never)]
+    unsafe fn ask_far_ahead(&self, chain: &Fifo<G>) {
+        // SAFETY: by the caller; the last one's link is null.
+        unsafe {
+            let second = *(*chain.head).link.get();
+            if !second.is_null() {
+                (*(*second).ctx.get()).prefetch();
+                let third = *(*second).link.get();
+                ask(third, 0);
+                ask(third, 64);
+            }
+        }
+        if chain.len <= FAR {
+            self.comes_near();
+        }
+    }
+
+    /// What lies in the queue comes from another worker or has been parked for long: the next ones are asked for down to the last.
+    pub fn came_from_far(&self) {
+        self.near.set(0);
+        self.far_left.set(FAR);
+    }
+
+    /// But not for ever: others may come in their place.
+    fn comes_near(&self) {
+        self.far_left.set(self.far_left.get() - 1);
+        if self.far_left.get() == 0 {
+            self.near.set(FAR);
+        }
+    }
+
     /// The next goroutine to run; null: the loop has to look further.
     ///
     /// The slot in front continues the slice of whoever filled it, so it is honoured only for the time of a slice: a pair that
@@ -217,18 +274,27 @@ impl Worker {
             let slice = self.slice.load(Ordering::Relaxed);
             let bound_first = (slice & 1 == 0) & !bound.is_empty(); // both are looked at: half of the time a branch would be wrong
             let g = match self.queue.has_work_hint() {
-                true => self.queue.owner(|q| match bound_first {
-                    true => null_mut(),
-                    false if self.by_turns.get() => self.pop_by_turns(q, slice >> 1),
-                    false => pop_ahead(q),
-                }),
+                true => self.queue.owner(|q| self.pop_queued(q, bound_first, slice >> 1)),
                 false => null_mut(),
             };
             self.new_slice();
             if !g.is_null() {
                 return g;
             }
-            pop_ahead(bound)
+            self.pop_ahead(bound)
+        }
+    }
+
+    /// Takes from the queue, unless it is the turn of those who are bound.
+    #[inline(always)]
+    unsafe fn pop_queued(&self, q: &mut Inner<G>, bound_first: bool, turn: u32) -> *mut G {
+        // SAFETY: the caller is at the queue, whose goroutines are ours as long as it is.
+        unsafe {
+            match bound_first {
+                true => null_mut(),
+                false if self.by_turns.get() => self.pop_by_turns(q, turn),
+                false => self.pop_ahead(q),
+            }
         }
     }
 
@@ -236,7 +302,7 @@ impl Worker {
     #[cold]
     unsafe fn pop_by_turns(&self, q: &mut Inner<G>, turn: u32) -> *mut G {
         // SAFETY: the caller is at the queue, whose goroutines are ours as long as it is.
-        let g = unsafe { pop_ahead(q.turn(turn)) };
+        let g = unsafe { self.pop_ahead(q.turn(turn)) };
         self.by_turns.set(q.takes_turns());
         g
     }

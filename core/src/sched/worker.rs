@@ -53,6 +53,10 @@ pub struct Worker {
     pub thread_ctx: UnsafeCell<Context>,
     pub(super) next_bound: Cell<*mut G>,
     pub(super) bound: UnsafeCell<Fifo<G>>,
+    /// Of a chain that is longer than this the next ones are asked for: see `next`.
+    pub(super) near: Cell<usize>,
+    /// For how many more turns also of a shorter one.
+    pub(super) far_left: Cell<usize>,
     /// There are others in the queue than those in its chain, unless thieves have taken all.
     pub(super) by_turns: Cell<bool>,
     /// Decisions until it looks around.
@@ -222,6 +226,8 @@ impl Worker {
             thread_ctx: UnsafeCell::new(Context::empty()),
             next_bound: Cell::new(null_mut()),
             bound: UnsafeCell::new(Fifo::new()),
+            near: Cell::new(super::next::FAR),
+            far_left: Cell::new(0),
             by_turns: Cell::new(false),
             tick: Cell::new(LOOK_AROUND),
             hops: Cell::new(0),
