@@ -296,7 +296,8 @@ fn make_call(gor: &Gor, call: &mut Arguments) -> Res<()> {
     }
 }
 
-/// `threading.settrace` and `threading.setprofile` reach goroutines as they reach threads.
+/// `threading.settrace` and `threading.setprofile` reach goroutines as they reach threads; other hooks, set in a spare thread state,
+/// do not.
 fn trace_hooks() -> Res<()> {
     let c = consts();
     for (name, set) in [(c.trace_hook, c"settrace"), (c.profile_hook, c"setprofile")] {
@@ -306,7 +307,7 @@ fn trace_hooks() -> Res<()> {
             py::clear();
             continue;
         }
-        if py::is_none(hook) {
+        if py::is_none(hook) && !spare::has_hooks() {
             continue;
         }
         // SAFETY: the dictionary keeps it alive.

@@ -47,6 +47,8 @@ struct Layout {
     dict: usize,
     context: usize,
     id: usize,
+    /// The functions of `sys.setprofile` and, in the next word, `sys.settrace`.
+    hooks: usize,
     /// The three words of [`Place`].
     chunk: usize,
     /// Objects that are taken away, in CPython's order.
@@ -82,6 +84,7 @@ const V3_11: Layout = Layout {
     dict: 16,
     context: 28,
     id: 30,
+    hooks: 8,
     chunk: 37,
     owned: &[16, 28],
     own: &[7, 15],
@@ -94,6 +97,7 @@ const V3_12: Layout = Layout {
     dict: 14,
     context: 26,
     id: 28,
+    hooks: 8,
     chunk: 29,
     owned: &[14, 26],
     own: &[7, 13],
@@ -107,6 +111,7 @@ const V3_13: Layout = Layout {
     dict: 16,
     context: 26,
     id: 28,
+    hooks: 10,
     chunk: 29,
     owned: &[36, 37, 16, 26],
     own: &[15],
@@ -159,6 +164,11 @@ pub fn learn() -> py::Res<()> {
     };
     // Free-threaded and debug builds lay their objects out in another way.
     if !py::import(c"sys")?.attr(c"abiflags")?.text().is_empty() {
+        return Ok(());
+    }
+    // A subinterpreter must not end before all but one of its thread states are gone: it keeps none.
+    // SAFETY: attached (P1), so there is an interpreter.
+    if unsafe { f::PyInterpreterState_GetID(f::PyInterpreterState_Get()) } != 0 {
         return Ok(());
     }
     // Makes sure that there is a context.
@@ -214,6 +224,14 @@ pub fn context() -> Result<Option<*mut PyObject>, ()> {
     let me = unsafe { f::PyThreadState_Get() };
     let context = layout.word(me, layout.context).get() as *mut PyObject;
     Ok((!context.is_null()).then_some(context))
+}
+
+/// Whether the current thread state has a trace or profile function. `threading.settrace_all_threads` gives them to spare ones, too.
+pub fn has_hooks() -> bool {
+    let Some(layout) = LAYOUT.get() else { return false };
+    // SAFETY: attached (P1).
+    let words = layout.all(unsafe { f::PyThreadState_Get() });
+    words[layout.hooks].get() | words[layout.hooks + 1].get() != 0
 }
 
 /// A spare state of this thread, as good as new. Needs no GIL.

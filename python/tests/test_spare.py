@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import ctypes
 import decimal
+import subprocess
 import sys
 import threading
 import time
@@ -259,6 +260,27 @@ def test_an_exception_from_outside_reaches_whoever_runs() -> None:
     assert zokor.run(main) == "main"
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no way to do that")
+@pytest.mark.parametrize("what", ["trace", "profile"])
+def test_hooks_set_in_all_threads_do_not_stay_in_spare_states(what: str) -> None:
+    set_all, set_new = getattr(threading, f"set{what}_all_threads"), getattr(threading, f"set{what}")
+    get, set_here = getattr(sys, f"get{what}"), getattr(sys, f"set{what}")
+    before = get()
+
+    def set_and_take_back() -> None:
+        set_all(lambda *_: None)
+        set_new(None)
+        set_here(None)
+
+    try:
+        one_by_one(number, number)
+        set_and_take_back()
+        assert one_by_one(get, set_and_take_back, get, get) == [None] * 4
+    finally:
+        set_all(None)
+        set_here(before)
+
+
 def test_the_states_of_a_thread_end_with_it() -> None:
     def thread() -> None:
         one_by_one(number, number)
@@ -281,6 +303,33 @@ def test_the_states_of_a_thread_end_with_it() -> None:
     # A thread that has been joined may still be on its way out.
     while states() > before + 2:
         time.sleep(0.001)
+
+
+SUBINTERPRETER = """
+import sys, time
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    sys.exit()
+me = interpreters.create() if sys.version_info < (3, 12) else interpreters.create(isolated=False)
+interpreters.run_string(me, '''
+import sys, time, zokor
+c = zokor.Chan(5)
+for _ in range(5):
+    zokor.go(c.send, None)
+for _ in range(5):
+    c.recv()
+while len(sys._current_exceptions()) > 1:
+    time.sleep(0.001)
+''')
+interpreters.destroy(me)
+"""
+
+
+def test_a_subinterpreter_can_end() -> None:
+    """CPython ends the process if thread states are left in it."""
+    done = subprocess.run([sys.executable, "-c", SUBINTERPRETER], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_frames_beyond_the_first_chunk_live_and_go() -> None:
