@@ -50,6 +50,10 @@ impl Run {
 
 static RUNS: sys::Mutex<Vec<Run>> = sys::Mutex::new(Rank::Runtime, Vec::new());
 
+/// Reports that are being written. A `run` that is over may see so before it has gone to sleep, and must not return before the report is there.
+/// Counted up under the lock above.
+static REPORTS: AtomicUsize = AtomicUsize::new(0);
+
 /// How many switches there will have been if, after the last verdict, nobody ran but those who were told. Changed under the lock above.
 static EXPECTED: AtomicU64 = AtomicU64::new(u64::MAX);
 static STANDS: AtomicBool = AtomicBool::new(false);
@@ -66,15 +70,19 @@ pub fn enter(run: Run) {
     RUNS.lock().push(run);
 }
 
-/// Removes the `run` that `w` serves, the caller's worker. At a shutdown main may still be running, on another thread: not before it has left that.
+/// Removes the `run` that `w` serves, the caller's worker; not while a report is written, which may be about it. At a shutdown main may still be
+/// running, on another thread: not before it has left that.
 pub fn leave(w: &'static Worker) {
     loop {
         let mut runs = RUNS.lock();
-        let Some(i) = runs.iter().position(|r| core::ptr::eq(r.worker, w)) else { return };
-        // SAFETY: main does not end without the lock, so its header is its own.
-        if unsafe { runs[i].main.as_ref() }.is_none_or(|main| main.on_cpu.is_saved()) {
-            runs.swap_remove(i);
-            return;
+        // Acquire: pairs with the Release in `check`: what the report reads is ours to take away after that.
+        if REPORTS.load(Ordering::Acquire) == 0 {
+            let Some(i) = runs.iter().position(|r| core::ptr::eq(r.worker, w)) else { return };
+            // SAFETY: main does not end without the lock, so its header is its own.
+            if unsafe { runs[i].main.as_ref() }.is_none_or(|main| main.on_cpu.is_saved()) {
+                runs.swap_remove(i);
+                return;
+            }
         }
         drop(runs);
         sys::yield_thread();
@@ -148,6 +156,7 @@ pub fn check() {
     });
     // All are asleep, so the count is exact, and whoever runs from now on is counted.
     let switches = table::switches();
+    REPORTS.fetch_add(1, Ordering::Relaxed);
     STANDS.store(switches == EXPECTED.load(Ordering::Relaxed), Ordering::Relaxed);
     EXPECTED.store(switches + told.len() as u64, Ordering::Relaxed);
     drop(runs);
@@ -162,6 +171,8 @@ pub fn check() {
         w.attention.stop();
         idle::wake_worker(w);
     }
+    // Release: pairs with the Acquire in `leave`.
+    REPORTS.fetch_sub(1, Ordering::Release);
 }
 
 /// The `run` of `main` returns without it: neither main nor the goroutines of its scopes may ever go on, for what they borrow from
