@@ -279,20 +279,21 @@ unsafe fn settle(c: &Case, r: Selected, elem: *mut u8) {
 /// # Errors
 /// `Cancelled`, `Interrupted`, `Deadlock`; `Shutdown` in a forked child or after shutdown; `Perm` on a helper thread.
 pub fn sleep_until(when: Time) -> Result<()> {
-    if is_down() {
-        return Err(Error::Shutdown);
-    }
-    may_block()?;
+    may_sleep()?;
     sched::sleep_to(when).map_err(Error::from)
 }
 
 /// Waits for at least `d`, which is above zero. Errors as of [`sleep_until`].
 pub fn sleep_for(d: i64) -> Result<()> {
+    may_sleep()?;
+    sched::sleep_for(d).map_err(Error::from)
+}
+
+fn may_sleep() -> Result<()> {
     if is_down() {
         return Err(Error::Shutdown);
     }
-    may_block()?;
-    sched::sleep_for(d).map_err(Error::from)
+    may_block()
 }
 
 // ---- defer, panic, recover -----------------------------------------------------------------------

@@ -12,7 +12,7 @@ pub(crate) use std::thread::yield_now;
 /// hint takes 10 to 30 ns. Many times the length of the critical sections it guards.
 pub(crate) const SPINS: u32 = 20;
 
-/// How often a lock that goes to sleep with a process-wide barrier looks before: 5 to 15 µs in all, some times what such a sleep costs.
+/// How often a lock that goes to sleep with a process-wide barrier looks before: 6 to 19 µs in all, some times what such a sleep costs.
 pub(crate) const LOOKS: u32 = 10;
 
 /// For how many turns of the hint it waits between two looks: about a microsecond. Who finds it taken competes with somebody who uses it

@@ -28,10 +28,22 @@ pub(super) const LOOK_AROUND: u32 = 32;
 /// Chains shorter than this are in the cache anyway, unless they have come from elsewhere: see [`Worker::came_from_far`].
 pub(super) const FAR: usize = 32;
 
-/// Asks for a line of a header.
+/// Asks for the lines of a header that tell where its stack is and what it waits for.
 #[inline(always)]
-fn ask(g: *mut G, at: usize) {
-    arch::prefetch(g.cast::<u8>().wrapping_add(at));
+fn ask_head(g: *mut G) {
+    ask(g, 0);
+}
+
+/// Asks for the others: it is about to begin, or perhaps to end.
+#[inline(always)]
+fn ask_rest(g: *mut G) {
+    ask(g, 128);
+}
+
+#[inline(always)]
+fn ask(g: *mut G, from: usize) {
+    arch::prefetch(g.cast::<u8>().wrapping_add(from));
+    arch::prefetch(g.cast::<u8>().wrapping_add(from + 64));
 }
 
 /// Takes the first for who puts `behind` behind all others first, and asks for what the next ones will touch. It comes back if there is no other.
@@ -59,12 +71,9 @@ unsafe fn ask_ahead(chain: &Fifo<G>) {
             if (*next).has(STARTED) {
                 (*(*next).ctx.get()).prefetch();
             } else {
-                ask(next, 128);
-                ask(next, 192);
+                ask_rest(next);
             }
-            let after = *(*next).link.get();
-            ask(after, 0);
-            ask(after, 64);
+            ask_head(*(*next).link.get());
         }
     }
 }
@@ -79,17 +88,13 @@ impl Worker {
         let g = chain.pop_front();
         if chain.len > self.near.get() {
             let next = chain.head;
-            // The rest of its header: it is about to begin, or perhaps to end.
-            ask(next, 128);
-            ask(next, 192);
+            ask_rest(next);
             // SAFETY: by the caller; there is a first one.
             unsafe {
                 if (*next).has(STARTED) {
                     self.ask_far_ahead(chain);
                 } else {
-                    let after = *(*next).link.get();
-                    ask(after, 0);
-                    ask(after, 64);
+                    ask_head(*(*next).link.get());
                 }
             }
         }
@@ -109,9 +114,7 @@ impl Worker {
             let second = *(*chain.head).link.get();
             if !second.is_null() {
                 (*(*second).ctx.get()).prefetch();
-                let third = *(*second).link.get();
-                ask(third, 0);
-                ask(third, 64);
+                ask_head(*(*second).link.get());
             }
         }
         if chain.len <= FAR {

@@ -94,7 +94,7 @@ pub unsafe fn is_cancelable(wt: *const Waiter) -> bool {
     unsafe {
         match (*wt).kind() {
             Kind::Goroutine => (*G::of_waiter(wt)).has(CANCELABLE),
-            Kind::Thread => host::any() || binding_here().is_some(),
+            Kind::Thread => host::any() || bound_here().is_some(),
         }
     }
 }
@@ -252,13 +252,18 @@ unsafe fn wait_thread(t: &ThreadWaiter, reason: Reason, deadline: i64) -> Outcom
     outcome
 }
 
-/// The goroutine that keeps the calling thread for itself, in a section or because it unwinds, and what it is bound to: that ends the
-/// waits of the thread as well. `None` if it is not bound, and for plain threads.
-fn binding_here() -> Option<(*mut G, Arc<dyn Binding>)> {
+/// The goroutine that keeps the calling thread for itself, in a section or because it unwinds, if it is bound. `None` for plain threads.
+fn bound_here() -> Option<*mut G> {
     let g = worker::current()?.current.get();
-    // SAFETY: the running goroutine's header is valid, and it asks itself.
-    let binding = unsafe { g.as_ref()?.binding()? };
-    Some((g, binding))
+    // SAFETY: the running goroutine's header is valid.
+    unsafe { g.as_ref()?.has(BOUND) }.then_some(g)
+}
+
+/// The same with what it is bound to: that ends the waits of the thread as well.
+fn binding_here() -> Option<(*mut G, Arc<dyn Binding>)> {
+    let g = bound_here()?;
+    // SAFETY: as above, and it asks itself.
+    Some((g, unsafe { (*g).binding()? }))
 }
 
 impl worker::Worker {

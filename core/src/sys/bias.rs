@@ -46,9 +46,9 @@
 //! made under `lock`, nobody else was in the section. `owner` is Relaxed: R2 is ordered by `lock`, and B3 by the fences.
 
 use super::fence::{known_light_fence, light_fences_known};
-use super::lock::{wake, RawLock};
+use super::lock::{comes_soon, wake, RawLock};
 use super::{futex_wait, heavy_fence, sleepers};
-use crate::cell::{spin_loop, AtomicU32, AtomicUsize, Ordering, UnsafeCell, LOOKS, PAUSE};
+use crate::cell::{AtomicU32, AtomicUsize, Ordering, UnsafeCell};
 use crate::rank::{self, Rank};
 use std::array;
 
@@ -306,14 +306,9 @@ impl BiasedLock {
         self.owner.store(NOBODY, Ordering::Relaxed);
         heavy_fence();
         let word = &self.inside[n];
-        for _ in 0..LOOKS {
-            // Acquire pairs with the Release in `leave`, here and below: we see what the owner did.
-            if word.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            for _ in 0..PAUSE {
-                spin_loop();
-            }
+        // Acquire pairs with the Release in `leave`, here and below: we see what the owner did.
+        if comes_soon(|| word.load(Ordering::Acquire) == 0) {
+            return;
         }
         let addr = &raw const *word as usize;
         sleepers::enter(addr);

@@ -132,14 +132,9 @@ impl RawLock {
     #[cold]
     #[inline(never)]
     fn lock_slow(&self) {
-        for _ in 0..LOOKS {
-            // Relaxed: only a hint whether the read-modify-write is worth it.
-            if self.state.load(Ordering::Relaxed) == 0 && self.try_acquire() {
-                return;
-            }
-            for _ in 0..PAUSE {
-                spin_loop();
-            }
+        // Relaxed: only a hint whether the read-modify-write is worth it.
+        if comes_soon(|| self.state.load(Ordering::Relaxed) == 0 && self.try_acquire()) {
+            return;
         }
         sleepers::enter(self.addr()); // ordered before the look at `state` by the fence, S2
         heavy_fence();
@@ -148,6 +143,20 @@ impl RawLock {
         }
         sleepers::leave(self.addr()); // a late unlock that still sees us wakes in vain, no more
     }
+}
+
+/// Looks a few times, far apart, before its caller sleeps: whether `it` came true.
+#[inline(always)]
+pub(super) fn comes_soon(it: impl Fn() -> bool) -> bool {
+    for _ in 0..LOOKS {
+        if it() {
+            return true;
+        }
+        for _ in 0..PAUSE {
+            spin_loop();
+        }
+    }
+    false
 }
 
 /// U2 and U3 for the lock, or another word to sleep at, that is or was at `addr`, where they are not as short as usual.
