@@ -60,23 +60,35 @@ struct Layout {
     compared: [usize; WORDS],
 }
 
-/// The masks for so many words, without these.
-const fn all_but(words: usize, left_out: &[usize]) -> [usize; WORDS] {
-    let mut masks = [0; WORDS];
-    let mut i = 0;
-    while i < words {
-        masks[i] = usize::MAX;
-        i += 1;
+impl Layout {
+    /// Fills `compared` in. Not compared are `prev` and `next`, the thread's two numbers, the version of the context and the number of the state, the chunk,
+    /// the addresses of own parts, and `also`.
+    const fn all_but(mut self, also: &[usize]) -> Layout {
+        let mut i = 2;
+        while i < self.words {
+            self.compared[i] = usize::MAX;
+            i += 1;
+        }
+        let left_out = [
+            &[self.thread, self.thread + 1, self.id - 1, self.id],
+            &[self.chunk, self.chunk + 1, self.chunk + 2] as &[usize],
+            self.own,
+            also,
+        ];
+        i = 0;
+        while i < left_out.len() {
+            let mut j = 0;
+            while j < left_out[i].len() {
+                self.compared[left_out[i][j]] = 0;
+                j += 1;
+            }
+            i += 1;
+        }
+        self
     }
-    i = 0;
-    while i < left_out.len() {
-        masks[left_out[i]] = 0;
-        i += 1;
-    }
-    masks
 }
 
-/// Not compared: `prev` and `next`, `cframe`, `exc_info`, the thread's two numbers, the version of the context, the number, the chunk.
+/// `own` are `cframe` and `exc_info`.
 const V3_11: Layout = Layout {
     words: 45,
     interpreter: 2,
@@ -88,8 +100,9 @@ const V3_11: Layout = Layout {
     chunk: 37,
     owned: &[16, 28],
     own: &[7, 15],
-    compared: all_but(45, &[0, 1, 7, 15, 19, 20, 29, 30, 37, 38, 39]),
-};
+    compared: [0; WORDS],
+}
+.all_but(&[]);
 const V3_12: Layout = Layout {
     words: 36,
     interpreter: 2,
@@ -101,8 +114,9 @@ const V3_12: Layout = Layout {
     chunk: 29,
     owned: &[14, 26],
     own: &[7, 13],
-    compared: all_but(36, &[0, 1, 7, 13, 17, 18, 27, 28, 29, 30, 31]),
-};
+    compared: [0; WORDS],
+}
+.all_but(&[]);
 /// Not compared either: the word that tells to look up, in the place of `cframe`. With one word of what follows the public part, asyncio's running loop.
 const V3_13: Layout = Layout {
     words: 39,
@@ -115,8 +129,9 @@ const V3_13: Layout = Layout {
     chunk: 29,
     owned: &[36, 37, 16, 26],
     own: &[15],
-    compared: all_but(39, &[0, 1, 3, 15, 19, 20, 27, 28, 29, 30, 31]),
-};
+    compared: [0; WORDS],
+}
+.all_but(&[3]);
 
 static LAYOUT: OnceLock<&'static Layout> = OnceLock::new();
 
