@@ -51,7 +51,8 @@ struct Layout {
     hooks: usize,
     /// The three words of [`Place`].
     chunk: usize,
-    /// Objects that are taken away, in CPython's order.
+    /// Objects that are taken away, in CPython's order; then what was left by the last exception that was caught, `None` up to 3.12, for
+    /// the destructors of the others may catch one.
     owned: &'static [usize],
     /// Words with the address of a part of the state itself.
     own: &'static [usize],
@@ -98,7 +99,7 @@ const V3_11: Layout = Layout {
     id: 30,
     hooks: 8,
     chunk: 37,
-    owned: &[16, 28],
+    owned: &[16, 28, 40],
     own: &[7, 15],
     compared: [0; WORDS],
 }
@@ -112,7 +113,7 @@ const V3_12: Layout = Layout {
     id: 28,
     hooks: 8,
     chunk: 29,
-    owned: &[14, 26],
+    owned: &[14, 26, 32],
     own: &[7, 13],
     compared: [0; WORDS],
 }
@@ -127,7 +128,7 @@ const V3_13: Layout = Layout {
     id: 28,
     hooks: 10,
     chunk: 29,
-    owned: &[36, 37, 16, 26],
+    owned: &[36, 37, 16, 26, 32],
     own: &[15],
     compared: [0; WORDS],
 }

@@ -67,6 +67,57 @@ def test_each_goroutine_has_a_number_of_its_own() -> None:
     assert len({number(), *one_by_one(*[number] * 100)}) == 101
 
 
+def catch() -> None:
+    try:
+        raise ValueError
+    except ValueError:
+        pass
+
+
+def catch_within() -> None:
+    try:
+        catch()
+        raise KeyError
+    except KeyError:
+        try:
+            catch()
+        finally:
+            catch()
+
+
+def catch_what_yields() -> None:
+    try:
+        raise ValueError
+    except ValueError:
+        zokor.yield_now()
+        catch()
+
+
+def catch_in_destructor() -> None:
+    class Token:
+        def __del__(self) -> None:
+            catch()
+
+    local.token = Token()
+
+
+def raise_in_context() -> None:
+    contextvars.copy_context().run(catch_within)
+
+
+@known
+@pytest.mark.parametrize("fails", [catch, catch_within, catch_what_yields, catch_in_destructor, raise_in_context])
+def test_who_has_caught_an_exception_leaves_a_state(fails: Callable[[], None]) -> None:
+    def work() -> tuple[bool, tuple[object, ...]]:
+        # CPython counts states from 1.
+        first = number() >= sys.maxsize, sys.exc_info()
+        fails()
+        return first
+
+    one_by_one(number)
+    assert one_by_one(*[work] * 20) == [(True, (None, None, None))] * 20
+
+
 @known
 def test_goroutines_at_the_same_time_have_states_of_their_own() -> None:
     def main() -> None:
