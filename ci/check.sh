@@ -54,6 +54,8 @@ else
     skip "cargo deny (not installed)"
 fi
 
+try "the benchmark suite's own tests" python3 -B -m unittest discover -q -s benches
+
 for script in ci/*.sh examples/*.sh benches/*.sh .ci/run; do
     bash -n "$script" || failures+=("$script")
 done

@@ -31,7 +31,8 @@ class Peer:
     python: bool = False
     ours: bool = False
     threads: int = 1 << 20  # the most workers it knows
-    skip: tuple[str, ...] = ()  # workloads it has no answer to, or takes minutes for
+    only: tuple[str, ...] = ()  # the workloads it is there for; none named: all
+    skip: dict[str, str] = field(default_factory=dict)  # workloads it has no answer to, or takes minutes for, and why
     most: dict[str, int] = field(default_factory=dict)  # the most goroutines it can bear, by workload
     options: tuple[str, ...] = ()
     env: dict[str, str] = field(default_factory=dict)
@@ -41,10 +42,14 @@ class Peer:
         """Ours and Go, by which all are divided: these run in every round."""
         return self.ours or self.name == "go"
 
-    def runs(self, row):
+    def might_run(self, row):
+        """Whether it would, if it can do the workload."""
         if not self.reference and not row.rounds[1]:
             return False
-        return self.python == row.python and row.p <= self.threads and row.workload not in self.skip
+        return self.python == row.python and row.p <= self.threads and (not self.only or row.workload in self.only)
+
+    def runs(self, row):
+        return self.might_run(row) and row.workload not in self.skip
 
 
 def sh(argv, what, **kw):
@@ -53,7 +58,8 @@ def sh(argv, what, **kw):
     except FileNotFoundError:
         raise Unavailable(f"{argv[0]} is not installed") from None
     if r.returncode:
-        said = [l for l in r.stderr.strip().splitlines() if "error" in l.lower()] or r.stderr.strip().splitlines() or ["?"]
+        lines = r.stderr.strip().splitlines()
+        said = [l for l in lines if l.lower().startswith("error")] or [l for l in lines if "error" in l.lower()] or lines or ["?"]
         raise Unavailable(f"{what}: {said[0][:160]}")
     return r.stdout
 
@@ -61,7 +67,7 @@ def sh(argv, what, **kw):
 def pip(package, python=VENV / "python"):
     """Installs a package into the environment under target/bench; the package index is asked once."""
     if subprocess.run([python, "-m", "pip", "show", "-q", package], capture_output=True).returncode:
-        sh([python, "-m", "pip", "install", "-q", package], f"pip cannot install {package}")
+        sh([python, "-m", "pip", "install", "-q", "--retries", "1", package], f"pip cannot install {package}")
 
 
 # ---- our own -----------------------------------------------------------------------------------------------------------------
@@ -81,9 +87,7 @@ def zokor_c():
     lib.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy2(built, lib)
     exe = OUT / "zokor-c"
-    header = ROOT / "include" / "zokor.h"
-    has_mutex = header.exists() and "zk_mutex_lock" in header.read_text()
-    flags = ["-O2", "-w", f"-I{COMMON}", f"-I{ROOT / 'include'}"] + (["-DZK_HAS_MUTEX"] if has_mutex else [])
+    flags = ["-O2", "-w", f"-I{COMMON}", f"-I{ROOT / 'include'}"]
     sh(["gcc", *flags, BENCHES / "zokor/c/zokor_bench.c", "-o", exe, lib, f"-Wl,-rpath,{lib.parent}", "-lpthread"], "gcc")
     return [Peer("zokor-c", [str(exe)], ours=True)]
 
@@ -105,7 +109,8 @@ def go():
     exe = OUT / "peers-go"
     env = {**os.environ, "GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local", "GOCACHE": str(OUT / "go-cache")}
     sh([VENV / "go", "build", "-o", exe, "."], "go build", cwd=BENCHES / "peers/go", env=env)
-    return [Peer("go", [str(exe)])]
+    # Without its garbage collector, in the rows in which that has something to do.
+    return [Peer("go", [str(exe)]), Peer("go-gcoff", [str(exe)], env={"GOGC": "off"}, only=("w1a", "w7", "w8"))]
 
 
 def rust_peers():
@@ -118,13 +123,13 @@ def rust_peers():
         # flume's waiters are a list that is searched: 100,000 of them take minutes to wake.
         most = {"w7": 10_000} if name == "flume" else {}
         out.append(Peer(name, [str(at / "asy"), name], threads=1 if name == "tokio-ct" else 1 << 20, most=most))
-    # Beyond some 30,000 mappings may cannot make stacks. Its channels are unbounded; its select starts a coroutine per arm.
-    out.append(Peer("may", [str(at / "may")], skip=("w5b", "w5d"), most={"w7": 20_000, "w8": 10_000, "w10": 20_000}))
+    # Beyond some 30,000 mappings may cannot make stacks.
+    skip = {"w5b": "its channels have no capacity", "w5d": "its select has no default"}
+    out.append(Peer("may", [str(at / "may")], skip=skip, most={"w7": 20_000, "w8": 10_000, "w10": 20_000}))
+    many = dict.fromkeys(("w1a", "w8", "w9"), "so many threads cannot be had, or take minutes")
     for name in ("xbeam", "flume", "kanal"):
-        small = {"w7": 10_000, "w10": 10_000}
-        # Closing a kanal channel does not wake all threads that wait at it.
-        skip = ("w1a", "w7", "w8", "w9") if name == "kanal" else ("w1a", "w8", "w9")
-        out.append(Peer("thr-" + name, [str(at / "thr"), name], skip=skip, most=small))
+        skip = many | ({"w7": "a close does not wake all threads that wait"} if name == "kanal" else {})
+        out.append(Peer("thr-" + name, [str(at / "thr"), name], skip=skip, most={"w7": 10_000, "w10": 10_000}))
     return out
 
 
@@ -164,12 +169,14 @@ def compiled(name, source, compiler, libraries, package, prefix, **kw):
 def boost_fiber():
     libraries = ["-lboost_fiber", "-lboost_context", "-lpthread"]
     most = {"w1a": 100_000, "w7": 100_000, "w8": 100_000}  # with more a row takes minutes
-    return compiled("boost.fiber", "fiber_bench.cpp", "g++", libraries, "libboost-fiber-dev", "libboost", most=most)
+    [plain] = compiled("boost.fiber", "fiber_bench.cpp", "g++", libraries, "libboost-fiber-dev", "libboost", most=most)
+    # With stacks that are used again. Boost's pool of them is not made for several threads.
+    return [plain, replace(plain, name="boost.fiber-pooled", options=("pooled=1",), threads=1, only=("w1a", "w1b", "w7"))]
 
 
 def pth():
-    # Every switch looks through all threads: rows with many of them take minutes.
-    return compiled("pth", "pth_bench.c", "gcc", ["-lpth"], "libpth-dev", "libpth", threads=1, skip=("w1a", "w7", "w8", "w9", "w10", "w13"))
+    skip = dict.fromkeys(("w1a", "w7", "w8", "w9", "w10", "w13"), "each switch looks through all threads: takes minutes")
+    return compiled("pth", "pth_bench.c", "gcc", ["-lpth"], "libpth-dev", "libpth", threads=1, skip=skip)
 
 
 def python_peer(name, script, packages, python=VENV / "python", **kw):
@@ -198,7 +205,8 @@ def runloom():
     venv = OUT / "venv-3.13" / "bin"
     if not (venv / "python").exists():
         sh([python_313(), "-m", "venv", venv.parent], "venv")
-    return python_peer("runloom", "runloom_bench.py", ["runloom"], venv / "python")()
+    # Beyond some 30,000 mappings it waits for ever.
+    return python_peer("runloom", "runloom_bench.py", ["runloom"], venv / "python", most={"w7": 20_000})()
 
 
 PYTHON_PEERS = {
@@ -220,8 +228,11 @@ BUILDERS = {
     "pth": pth,
     **PYTHON_PEERS,
 }
-# Rows that the short form leaves out: these get stuck there, which takes seconds to find out.
+# Of other programs, those that the short form does not build; the one crate of Rust's has some that it runs.
+LONG_ONLY = ("pth", *PYTHON_PEERS)
+# Workloads that the short form leaves out for some.
 SLOW = {"kanal": ("w5u", "w5b"), "may": ("w5u",)}
+STUCK = "gets stuck, which takes seconds to find out"
 QUICK = ("go", "tokio", "kanal", "may", "boost.fiber", "py-asyncio", "py-gevent", "py-runloom")
 
 
@@ -230,7 +241,7 @@ def peers(quick=False, wanted=()):
     OUT.mkdir(parents=True, exist_ok=True)
     found, missing = [], {}
     for name, make in BUILDERS.items():
-        if quick and name in PYTHON_PEERS and name not in (*QUICK, *wanted):
+        if quick and name in LONG_ONLY and name not in (*QUICK, *wanted):
             continue
         try:
             found += make()
@@ -239,9 +250,7 @@ def peers(quick=False, wanted=()):
     if wanted:
         found = [p for p in found if p.name == "go" or p.name in wanted]
     elif quick:
-        found = [replace(p, skip=(*p.skip, *SLOW.get(p.name, ()))) for p in found if p.ours or p.name in QUICK]
-    if not any(p.name == "go" for p in found):
-        sys.exit(f"without Go there is nothing to compare with: {missing.get('go')}")
+        found = [replace(p, skip=p.skip | dict.fromkeys(SLOW.get(p.name, ()), STUCK)) for p in found if p.ours or p.name in QUICK]
     return found, missing
 
 
@@ -275,7 +284,7 @@ def versions(found):
         "gcc": version(["gcc", "-dumpfullversion"], r"(\S+)"),
         "CPython": platform.python_version(),
     }
-    lock = (BENCHES / "peers/rust/Cargo.lock").read_text()
+    lock = (BENCHES / "peers/rust/Cargo.lock").read_text() if any(p.name == "tokio" for p in found) else ""
     for crate in ("tokio", "smol", "async-channel", "flume", "kanal", "may", "crossbeam-channel"):
         m = re.search(rf'name = "{crate}"\nversion = "(.*)"', lock)
         out[crate] = m and m.group(1)

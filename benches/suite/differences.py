@@ -7,6 +7,7 @@ under the same rules; what it is ahead by is a gap of ours.
 from dataclasses import dataclass
 
 SPAWN = ("w1", "w1a", "w1b", "w7", "w8")
+COMPUTING = ("w13",)  # the tasks take a hundred times as long as all that is done to start one
 QUIET = ("w5d", "w6c", "w6m", "w6t")  # nobody waits in these
 RENDEZVOUS = ("w3", "w5u", "w8", "w9")
 ONE_TO_ONE = ("w3", "w4s", "w5u", "w5b", "w6c", "w6t", "w8", "w9", "w12p", "w12s")
@@ -19,15 +20,16 @@ class Difference:
     rows: tuple[str, ...] = ()  # where it matters; none named: wherever somebody waits or is started
 
     def matters(self, workload):
-        return workload in self.rows if self.rows else workload not in QUIET
+        return workload in self.rows if self.rows else workload not in (*QUIET, *COMPUTING)
 
 
 KINDS = {
     "futures": Difference("tasks are futures: no stack to make, guard, switch to or keep; only async functions can wait"),
     "threads": Difference("OS threads alone: no goroutine is scheduled, none takes part"),
-    "one thread": Difference("runs on one OS thread: no atomics, no thieves, no second core"),
+    "one thread": Difference("runs on one OS thread: no atomics, no thieves, no second core", (*SPAWN, *QUIET, *STREAMS, *RENDEZVOUS, "w2", "w10")),
     "no guards": Difference("stacks have no guard pages", (*SPAWN, "w10")),
-    "small stacks": Difference("stacks of 2 KiB that move when they grow: no page fault, guard and page table for each", ("w1a", "w7", "w8", "w10")),
+    "small stacks": Difference("stacks of 2 KiB that move when they grow: no page fault, guard and page table for each", ("w7", "w8", "w10")),
+    "no collector": Difference("the garbage collector is switched off", SPAWN),
     "no time slice": Difference("a call that need not wait never gives way: no fairness to others on the same thread", QUIET),
     "spinning": Difference("who finds a lock taken spins until it is free", (*STREAMS, *RENDEZVOUS, "w6t")),
     "unbounded": Difference("channels have no capacity: no send waits, none hands over", (*STREAMS, *RENDEZVOUS)),
@@ -43,6 +45,7 @@ KINDS = {
 
 PROGRAMS = {
     "go": ("small stacks",),
+    "go-gcoff": ("small stacks", "no collector"),
     "tokio": ("futures", "one receiver", "no rendezvous", "listed order"),
     "tokio-ct": ("futures", "one thread", "one receiver", "no rendezvous", "listed order"),
     "flume": ("futures", "no time slice"),
@@ -50,6 +53,7 @@ PROGRAMS = {
     "smol": ("futures", "no rendezvous", "no hand-off", "no time slice"),
     "may": ("unbounded", "one receiver", "one sender", "no hand-off", "no time slice"),
     "boost.fiber": ("no guards", "no hand-off", "spinning", "no time slice"),
+    "boost.fiber-pooled": ("one thread", "no guards", "no hand-off", "spinning", "no time slice"),
     "pth": ("one thread", "no guards", "no rendezvous", "no hand-off", "no time slice"),
     "thr-xbeam": ("threads", "no hand-off", "no time slice", "thread's lock"),
     "thr-flume": ("threads", "no time slice", "thread's lock"),

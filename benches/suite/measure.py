@@ -32,6 +32,10 @@ class Failed(Exception):
     """The program did not give a figure; the text says why."""
 
 
+class NotThere(Exception):
+    """The program does not do this workload; the text says why."""
+
+
 # Bytes that a goroutine takes at the most, of ours and of Go's, in the workloads that have many at the same time; Python's take twice as much.
 BYTES_EACH = {"w1a": 512, "w7": 5 * 1024, "w8": 512, "w10": 5 * 1024}
 MADV_POPULATE_WRITE = 23
@@ -64,9 +68,11 @@ def once(peer, row, n, timeout):
         raise Failed(f"exit status {r.returncode}: {said[:120]}")
     line = json.loads(lines[-1])
     if "na" in line:
-        raise Failed("")
+        raise NotThere(line["na"])
     if "fail" in line:
         raise Failed(line["fail"])
+    if row.last is not None and line["last"] != row.last:
+        raise Failed(f"wrong: ends with {line['last']:,} instead of {row.last:,}")
     if "rss" in line:
         line["bytes"] = line["rss"] + line["tables"]
     return line
@@ -85,9 +91,10 @@ def size(peer, row, plan):
 
 
 def row(row, peers, plan):
-    """The figures of a row, {peer: {"n": operations, metric: [one per round, None where it did not run]}}, and why the
-    others have none."""
+    """The figures of a row, {peer: {"n": operations, metric: [one per round, None where it did not run]}}; why others have
+    none, having failed; and why others do not do it at all."""
     here = [p for p in peers if p.runs(row)]
+    absent = {p.name: why for p in peers if p.might_run(row) and (why := p.skip.get(row.workload))}
     sizes, figures, failed, due = {}, {}, {}, {}
     for p in here:
         try:
@@ -98,9 +105,11 @@ def row(row, peers, plan):
             due[p.name] = plan.of(p, row)
         except Failed as e:
             failed[p.name] = str(e)
+        except NotThere as e:
+            absent[p.name] = str(e)
     for r in range(plan.rounds):
         for p in here[r % len(here) :] + here[: r % len(here)]:
-            if p.name in failed or r not in due[p.name]:
+            if p.name not in figures or r not in due[p.name]:
                 continue
             started = time.monotonic()
             try:
@@ -113,4 +122,4 @@ def row(row, peers, plan):
                 figures[p.name][m.name][r] = line[m.name]
             if not p.reference and time.monotonic() - started > plan.patience:
                 due[p.name] = set()
-    return {"figures": {k: figures[k] for k in sorted(figures)}, "failed": {k: v for k, v in failed.items() if v}}
+    return {"figures": {k: figures[k] for k in sorted(figures)}, "failed": failed, "absent": absent}

@@ -39,8 +39,8 @@ def ratios(results, path):
         for row, metric, c, _ in report.lines(results, table, python=False)
         if not metric.more_is_better
     ]
-    if not lines:
-        return
+    if not any(x.ratio for _, c, _ in lines for x in c.values()):
+        return  # without Go there are none
     lines.reverse()
     figure = Figure(figsize=(9, 0.19 * len(lines) + 0.8))
     axes = figure.subplots()

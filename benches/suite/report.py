@@ -245,6 +245,18 @@ def everything(results, table):
     return out
 
 
+def absent(results, table):
+    """The workloads that a program does not do, those with the same reason together."""
+    missing = {}
+    for row in table:
+        for p, why in results["rows"].get(row.key, {}).get("absent", {}).items():
+            missing.setdefault((p, why), []).append(row.title.split(",")[0])
+    if not missing:
+        return []
+    lines = [f"- {p}: {', '.join(dict.fromkeys(titles))}: {why}." for (p, why), titles in missing.items()]
+    return ["", "What a program does not do:", "", *lines]
+
+
 def head(results):
     versions = ", ".join(f"{k} {v}" for k, v in results["versions"].items())
     plan = results["plan"]
@@ -270,7 +282,7 @@ def tables(results):
         *python_part(results, table),
         "### Where another program is faster", "", *faster(results, table),
         *scaling(results),
-        "### Every program", "", "Best first, in brackets the ratio to Go (Python: to Zokor).", "", *everything(results, table),
+        "### Every program", "", "Best first, in brackets the ratio to Go (Python: to Zokor).", "", *everything(results, table), *absent(results, table),
     ]  # fmt: skip
     return "\n".join(out)
 
@@ -296,12 +308,13 @@ def readme(results):
     table = rows.QUICK if results["quick"] else rows.FULL
     out = ["| | Go | Rust, pinned | C | best other |", "|---|---|---|---|---|"]
     for row, metric, c, _ in lines(results, table, python=False):
-        if row.key not in README or "go" not in c:
+        if row.key not in README:
             continue
         name = README[row.key] + (f": {metric.title}" if metric.title else "")
-        ours = [f"{c[p].value()} **{c[p].ratio:.2f}**" if p in c and c[p].ratio else "–" for p in ("zokor-rust", "zokor-c")]
+        go = c["go"].value() if "go" in c else "–"
+        ours = [c[p].value() + (f" **{c[p].ratio:.2f}**" if c[p].ratio else "") if p in c else "–" for p in ("zokor-rust", "zokor-c")]
         other = next((f"{p} {x.short()}" for p, x in c.items() if p not in OURS and p != "go"), "–")
-        out.append(f"| {name}, {metric.unit} | {c['go'].value()} | {' | '.join(ours)} | {other} |")
+        out.append(f"| {name}, {metric.unit} | {go} | {' | '.join(ours)} | {other} |")
     return "\n".join(out)
 
 

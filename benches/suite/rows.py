@@ -27,6 +27,7 @@ class Row:
     step: int = 1_000  # n is a multiple of it
     python: bool = False  # a row of the Python table
     rounds: tuple[int, int] = (5, 3)  # at the most: for ours and Go, and for the others, which are no part of some rows
+    last: int | None = None  # what the programs' last figure has to be, where the work has a result that is known
     scaling: str = ""  # name of the plot this row is a point of
 
     @property
@@ -62,6 +63,17 @@ FAN_OUT = (
     Metric("ns", "time per task", "ns", 0.95),
     Metric("speedup", "speed-up", "×", None, 1.9, more_is_better=True),
 )
+
+
+def prime(n):
+    """The n-th prime."""
+    found = []
+    candidate = 2
+    while len(found) < n:
+        if all(candidate % p for p in found if p * p <= candidate):
+            found.append(candidate)
+        candidate += 1
+    return found[-1]
 
 
 def native(parked, leaves, primes, sleepers):
@@ -101,8 +113,8 @@ def native(parked, leaves, primes, sleepers):
         Row("w7", 1, f"W7 {parked:,} parked goroutines, stacks of 256 KiB", PARKED, s256, n=parked, rounds=(3, 0)),
         Row("w8", 1, f"W8 skynet, {leaves:,} leaves", whole(0.40), n=leaves),
         Row("w8", 2, f"W8 skynet, {leaves:,} leaves", whole(0.40), n=leaves),
-        Row("w9", 1, f"W9 prime sieve, {primes:,} primes", whole(0.30), n=primes),
-        Row("w9", 2, f"W9 prime sieve, {primes:,} primes", whole(0.40), n=primes),
+        Row("w9", 1, f"W9 prime sieve, {primes:,} primes", whole(0.30), n=primes, last=prime(primes)),
+        Row("w9", 2, f"W9 prime sieve, {primes:,} primes", whole(0.40), n=primes, last=prime(primes)),
         Row("w10", 1, f"W10 {sleepers:,} sleepers, 0 to 100 ms", SLEEP, n=sleepers),
         Row("w10", 2, f"W10 {sleepers:,} sleepers, 0 to 100 ms", SLEEP, n=sleepers),
         Row("w12p", 1, "W12 OS thread and goroutine, round trip", per_op(0.35), seed=2_000),

@@ -67,12 +67,10 @@ static inline int ch_select_miss(CHAN a, CHAN b) {
     return ZK_TRY_SELECT(ZK_RECV(a, &v), ZK_RECV(b, &v)) == ZK_EAGAIN;
 }
 
-#ifdef ZK_HAS_MUTEX /* set by the build when the header has it */
 #define HAS_MUTEX
 static zk_mutex mu;
 static inline void mu_lock(void) { zk_mutex_lock(&mu); }
 static inline void mu_unlock(void) { zk_mutex_unlock(&mu); }
-#endif
 
 #define HAS_TIMERS
 typedef zk_timer *TIMER;
