@@ -146,7 +146,9 @@ func w3(n int) {
 	go func() {
 		for i := 0; i < n; i++ {
 			a <- int64(i)
-			<-b
+			if <-b != int64(i) {
+				panic("pong")
+			}
 		}
 	}()
 	<-done
@@ -269,8 +271,8 @@ func w6c(n int) {
 		s += <-c
 	}
 	perop("w6c", n, time.Since(t))
-	if s == 1 {
-		panic("")
+	if s != int64(n)*int64(n-1)/2 {
+		panic("bad sum")
 	}
 }
 
@@ -285,6 +287,9 @@ func w6m(n int) {
 		gmu.Unlock()
 	}
 	perop("w6m", n, time.Since(t))
+	if gctr != int64(n) {
+		panic("bad count")
+	}
 }
 
 func w6t(n int) {
@@ -468,7 +473,9 @@ func w12p(n int) {
 		t := time.Now()
 		for i := 0; i < n; i++ {
 			a <- int64(i)
-			<-b
+			if <-b != int64(i) {
+				panic("pong")
+			}
 		}
 		done <- time.Since(t)
 	}()

@@ -2,7 +2,7 @@
 
 import runloom
 
-from bench import Program, count, memory, now, total
+from bench import Program, count, cpu_ns, memory, naps, now, total
 
 p = Program("py-runloom")
 
@@ -140,6 +140,25 @@ def w7():
     for _ in range(n):
         done.recv()
     p.parked(n, spawn, now() - t, before, after)
+
+
+@p.workload("w10")
+def w10():
+    n = count(10_000)
+    length, late, done = naps(n), [0] * n, runloom.Chan(n)
+
+    def f(i):
+        t = now()
+        runloom.sleep(length[i] / 1e9)
+        late[i] = now() - t - length[i]
+        done.send(None)
+
+    cpu, t = cpu_ns(), now()
+    for i in range(n):
+        runloom.fiber(lambda i=i: f(i))
+    for _ in range(n):
+        done.recv()
+    p.slept(n, now() - t, cpu_ns() - cpu, late)
 
 
 p.main(lambda fn: runloom.run(1, fn))

@@ -298,7 +298,7 @@ async fn run<R: Rt, C: Ch>(me: &'static str, tok: bool, o: Arc<Opts>) {
             R::spawn(async move {
                 for i in 0..n {
                     C::send(&atx, i as i64).await;
-                    C::recv(&mut brx).await.unwrap();
+                    assert_eq!(C::recv(&mut brx).await, Some(i as i64));
                 }
                 g.done();
             });
@@ -559,7 +559,7 @@ async fn run<R: Rt, C: Ch>(me: &'static str, tok: bool, o: Arc<Opts>) {
                 let t = Instant::now();
                 for i in 0..n {
                     C::send_block(&atx, i as i64);
-                    C::recv_block(&mut brx);
+                    assert_eq!(C::recv_block(&mut brx), Some(i as i64));
                 }
                 perop(me, "w12p", p, n, t);
                 g.done();

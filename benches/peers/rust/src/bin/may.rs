@@ -92,7 +92,7 @@ fn run(o: Arc<Opts>) {
             });
             let h2 = go!(move || for i in 0..n {
                 atx.send(i as i64).unwrap();
-                brx.recv().unwrap();
+                assert_eq!(brx.recv(), Ok(i as i64));
             });
             h.join().unwrap();
             h2.join().unwrap();
@@ -331,7 +331,7 @@ fn run(o: Arc<Opts>) {
                 let t = Instant::now();
                 for i in 0..n {
                     atx.send(i as i64).unwrap();
-                    brx.recv().unwrap();
+                    assert_eq!(brx.recv(), Ok(i as i64));
                 }
                 dtx.send(t.elapsed().as_nanos() as f64).unwrap();
             });
@@ -384,7 +384,7 @@ fn run(o: Arc<Opts>) {
             );
         }
         w => {
-            println!("{{\"peer\":\"may\",\"w\":\"{w}\",\"na\":1}}");
+            println!("{{\"peer\":\"may\",\"w\":\"{w}\",\"p\":{p},\"na\":\"not in this program\"}}");
         }
     }
 }

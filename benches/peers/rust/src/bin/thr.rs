@@ -164,7 +164,7 @@ fn run<C: Ch>(me: &'static str, o: Opts) {
             });
             for i in 0..n {
                 C::send(&atx, i as i64);
-                C::recv(&brx).unwrap();
+                assert_eq!(C::recv(&brx), Some(i as i64));
             }
             h.join().unwrap();
             perop(me, &o.w, p, n, t);
