@@ -301,7 +301,9 @@ ZK_API zk_chan *zk_chan_new_with(const zk_chan_opts *opts) ZK_OWNED;
 ZK_API zk_chan *zk_chan_ref(zk_chan *c);  /* One more reference; returns c. [any] */
 
 /* Gives a reference back; does not close. With the last one, elements that wait in the buffer go
- * to drop. [any] */
+ * to drop. [any]
+ * If drop panics all the same each element gets its turn; then the channel is freed, and the
+ * first panic goes on from here. What a call of drop defers runs when it returns. */
 ZK_API void zk_chan_unref(zk_chan *c);
 
 /* Copies *elem in. size must equal the element size (ZK_EMSGSIZE). [any]
@@ -343,7 +345,8 @@ ZK_API zk_producer *zk_producer_dup(const zk_producer *p) ZK_OWNED;
 
 /* Drops a handle; the last one of a channel closes it. NULL is fine. [any]
  * ZK_EINVAL: p is visibly no handle, for one because it was dropped before. That is found as
- * long as its memory is not used again; nothing has happened then. */
+ * long as its memory is not used again; nothing has happened then. It may hold the last
+ * reference to the channel: see zk_chan_unref. */
 ZK_API int zk_producer_drop(zk_producer *p);
 
 /* As zk_chan_send on the channel of p. [any] */
@@ -524,7 +527,9 @@ ZK_API void *zk_pool_get(zk_pool *p);
  * ends: the object would be lost. [any] */
 ZK_API void zk_pool_put(zk_pool *p, void *obj);
 
-/* Gives the pool back; its idle objects go to drop. [any] */
+/* Gives the pool back; its idle objects go to drop. [any]
+ * If drop panics all the same each object gets its turn; then the pool is freed, and the first
+ * panic goes on from here. What a call of drop defers runs when it returns. */
 ZK_API void zk_pool_unref(zk_pool *p);
 
 /* ---- context and groups ---------------------------------------------------------------------- */

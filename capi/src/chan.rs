@@ -6,7 +6,7 @@ use std::ffi::{c_char, c_int, c_void, CStr};
 use std::mem::{self, size_of};
 use std::ptr::{self, NonNull};
 
-use zokor::raw::{ByteChan, ByteChanOpts, Error, Overflow, Policy, NOWAIT};
+use zokor::raw::{self, ByteChan, ByteChanOpts, Error, Overflow, Policy, NOWAIT};
 
 use crate::handle::{self, zk_chan};
 use crate::result::{code, status};
@@ -141,12 +141,18 @@ pub unsafe extern "C" fn zk_chan_ref(c: *mut zk_chan) -> *mut zk_chan {
 
 /// Gives a reference back; does not close. With the last one, elements that wait in the buffer go to `drop`. `[any]`
 ///
+/// If `drop` panics all the same each element gets its turn; then the channel is freed, and the first panic goes on from here. What a call of
+/// `drop` defers runs when it returns.
+///
 /// # Safety
 /// H1; the reference is not used again.
 #[no_mangle]
 pub unsafe extern "C" fn zk_chan_unref(c: *mut zk_chan) {
-    // SAFETY: H1 and the caller's word.
-    unsafe { handle::release(c) };
+    // SAFETY: H1 and the caller's word. Nothing of this frame is left when a panic goes on.
+    unsafe {
+        handle::release(c);
+        raw::raise_kept();
+    }
 }
 
 /// Copies *elem in. `size` must equal the element size (ZK_EMSGSIZE). `[any]`

@@ -206,7 +206,8 @@ pub(crate) unsafe fn retain<H: Handle>(handle: *const H) -> bool {
     true
 }
 
-/// Takes one reference back from C. Null is fine.
+/// Takes one reference back from C. Null is fine. If that ends values of the program's, the caller asks `raw::raise_kept` what their hooks
+/// panicked with, when nothing of its frame is left to clean up.
 ///
 /// # Safety
 /// `handle` is null, or the caller owns one reference and does not use it again.

@@ -42,6 +42,14 @@ pub(crate) struct PoolObject {
     user: *mut c_void,
 }
 
+impl Drop for PoolObject {
+    /// When the hook panics, all objects go to it nevertheless: what the first panic says is raised by who gives the pool back.
+    fn drop(&mut self) {
+        // SAFETY: each object has left the pool when it is dropped, and owns nothing but what its hook was to end.
+        unsafe { raw::drain(|| self.idle.pooled().is_some()) };
+    }
+}
+
 // SAFETY: the functions may be called anywhere with `user`, as the header asks.
 unsafe impl Send for PoolObject {}
 // SAFETY: as above.
@@ -101,10 +109,16 @@ pub unsafe extern "C" fn zk_pool_put(p: *mut zk_pool, obj: *mut c_void) {
 
 /// Gives the pool back; its idle objects go to drop. `[any]`
 ///
+/// If drop panics all the same each object gets its turn; then the pool is freed, and the first panic goes on from here. What a call of drop
+/// defers runs when it returns.
+///
 /// # Safety
 /// H1; the reference is not used again.
 #[no_mangle]
 pub unsafe extern "C" fn zk_pool_unref(p: *mut zk_pool) {
-    // SAFETY: H1 and the caller's word.
-    unsafe { handle::release(p) };
+    // SAFETY: H1 and the caller's word. Nothing of this frame is left when a panic goes on.
+    unsafe {
+        handle::release(p);
+        raw::raise_kept();
+    }
 }

@@ -9,7 +9,7 @@ use crate::chan::zk_chan_send;
 use crate::handle::{self, zk_chan, zk_producer, Lent};
 use crate::result::code;
 use crate::time::zk_time;
-use zokor::raw::Error;
+use zokor::raw::{self, Error};
 
 /// One of the counted producers of a channel.
 pub(crate) struct Producer {
@@ -68,18 +68,19 @@ pub unsafe extern "C" fn zk_producer_dup(p: *const zk_producer) -> *mut zk_produ
 /// Drops a handle; the last one of a channel closes it. NULL is fine. `[any]`
 ///
 /// ZK_EINVAL: p is visibly no handle, for one because it was dropped before. That is found as long as its memory is not used again;
-/// nothing has happened then.
+/// nothing has happened then. It may hold the last reference to the channel: see zk_chan_unref.
 ///
 /// # Safety
 /// H1; p is not used again.
 #[no_mangle]
 pub unsafe extern "C" fn zk_producer_drop(p: *mut zk_producer) -> c_int {
     // SAFETY: H1 and the caller's word.
-    if p.is_null() || unsafe { handle::surrender(p) } {
-        0
-    } else {
-        code(Error::Invalid)
+    if !p.is_null() && !unsafe { handle::surrender(p) } {
+        return code(Error::Invalid);
     }
+    // SAFETY: nothing of this frame is left when a panic goes on.
+    unsafe { raw::raise_kept() };
+    0
 }
 
 /// As zk_chan_send on the channel of p. `[any]`

@@ -149,6 +149,8 @@ unsafe fn select(cases: *const zk_case, n: usize, deadline: zk_time, order: Orde
             of_many(cases, deadline, order)
         }
     }?;
+    // SAFETY: nothing here owns anything; the word of whoever panicked in the hook of a channel.
+    unsafe { raw::raise_kept() };
     let case = &cases[chosen.index];
     if !case.ok.is_null() {
         // SAFETY: H2, and aligned.

@@ -457,6 +457,168 @@ static void p08_a_panic_while_a_panic_is_reported_does_not_loop(void) {
   CHILD_ABORTS(panicking_hook, "panic while printing panic value: in the hook");
 }
 
+/* ---- hooks that panic: the others run as well, nothing is left behind, and the first panic goes on */
+
+enum { VALUES = 7 };
+typedef struct hooks {
+  int runs, panics, deferred;
+} hooks;
+static hooks seen_hooks;
+static void note_deferred(void *arg) {
+  (void)arg;
+  seen_hooks.deferred++;
+}
+/* Each run panics but the second; the texts tell which it was. */
+static void hook(void *elem, void *user) {
+  static const char *const texts[VALUES] = { "hook 0", "hook 1", "hook 2", "hook 3", "hook 4", "hook 5", "hook 6" };
+  hooks *h = (hooks *)user;
+  int n = h->runs++;
+  CHECK(elem != NULL);
+  EQ(h->deferred, n); /* what the one before has deferred has run */
+  OK(zk_defer(note_deferred, NULL));
+  if (n == 1) return;
+  h->panics++;
+  zk_panic(texts[n]);
+}
+static void unref_chan(void *c) { zk_chan_unref((zk_chan *)c); }
+static void drop_producer(void *p) { OK(zk_producer_drop((zk_producer *)p)); }
+static void unref_pool(void *p) { zk_pool_unref((zk_pool *)p); }
+static void unref_quietly(void *c) {
+  char why[20];
+  EQ(zk_try(unref_chan, c, why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "hook 0"));
+}
+static zk_chan *hooked(size_t elem_size, size_t capacity, uint32_t policy) {
+  zk_chan_opts o = ZK_CHAN_OPTS_INIT;
+  char room[1024] = "";
+  o.elem_size = elem_size;
+  o.capacity = capacity;
+  o.drop = hook;
+  o.user = &seen_hooks;
+  o.policy = policy;
+  zk_chan *c = zk_chan_new_with(&o);
+  CHECK(c != NULL && elem_size <= sizeof room);
+  for (size_t i = 0; i < capacity; i++) OK(zk_chan_send(c, room, elem_size, ZK_NOWAIT));
+  memset(&seen_hooks, 0, sizeof seen_hooks);
+  return c;
+}
+#define ALL_RAN(count) (EQ(seen_hooks.runs, (count)), EQ(seen_hooks.panics, (count) > 1 ? (count) - 1 : 1), EQ(seen_hooks.deferred, (count)))
+
+static void c27_a_hook_that_panics_keeps_no_other_element_from_its_own(void) {
+  static const size_t sizes[] = { sizeof(int), 24, 1000 };
+  for (size_t i = 0; i < 3; i++) {
+    unref_quietly(hooked(sizes[i], VALUES, ZK_CHAN_BLOCK));
+    ALL_RAN(VALUES);
+    unref_quietly(hooked(sizes[i], VALUES, ZK_CHAN_UNBOUNDED));
+    ALL_RAN(VALUES);
+    unref_quietly(hooked(sizes[i], 1, ZK_CHAN_BLOCK));
+    ALL_RAN(1);
+  }
+  zk_chan *c = hooked(sizeof(int), VALUES, ZK_CHAN_BLOCK);
+  OK(zk_try(unref_chan, zk_chan_ref(c), NULL, 0)); /* not the last reference */
+  EQ(seen_hooks.runs, 0);
+  unref_quietly(c);
+  ALL_RAN(VALUES);
+}
+
+static void c27_the_last_reference_may_be_a_producers(void) {
+  char why[20];
+  zk_chan *c = hooked(sizeof(int), VALUES, ZK_CHAN_BLOCK);
+  zk_producer *p = zk_producer_new(c);
+  zk_chan_unref(c);
+  EQ(seen_hooks.runs, 0);
+  EQ(zk_try(drop_producer, p, why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "hook 0"));
+  ALL_RAN(VALUES);
+}
+
+static void pl01_a_hook_that_panics_keeps_no_other_object_from_its_own(void) {
+  char why[20];
+  int objects[VALUES];
+  zk_pool *p = zk_pool_new(NULL, hook, &seen_hooks);
+  memset(&seen_hooks, 0, sizeof seen_hooks);
+  for (int i = 0; i < VALUES; i++) zk_pool_put(p, &objects[i]);
+  EQ(zk_try(unref_pool, p, why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "hook 0"));
+  ALL_RAN(VALUES);
+  unref_pool(zk_pool_new(NULL, hook, &seen_hooks));
+  ALL_RAN(VALUES); /* and nothing of it is left for the next */
+}
+
+/* The elements are channels whose own elements panic: each panic goes on to whoever gives that channel back. */
+static void hook_of_channels(void *elem, void *user) {
+  zk_chan *inner = *(zk_chan **)elem;
+  int *n = (int *)user;
+  memset(&seen_hooks, 0, sizeof seen_hooks);
+  if ((*n)++ != 1) zk_chan_unref(inner);
+  else unref_quietly(inner);
+  CHECK(*n == 2); /* the others do not come here */
+}
+static void hooks_nest(void) {
+  char why[20];
+  int n = 0;
+  zk_chan_opts o = ZK_CHAN_OPTS_INIT;
+  o.elem_size = sizeof(zk_chan *);
+  o.capacity = 3;
+  o.drop = hook_of_channels;
+  o.user = &n;
+  zk_chan *c = zk_chan_new_with(&o);
+  for (int i = 0; i < 3; i++) {
+    zk_chan *inner = hooked(sizeof(int), VALUES, ZK_CHAN_BLOCK);
+    OK(zk_chan_send(c, &inner, sizeof inner, ZK_NOWAIT));
+  }
+  EQ(zk_try(unref_chan, c, why, sizeof why), ZK_EPANIC);
+  CHECK(!strcmp(why, "hook 0"));
+  EQ(n, 3);
+  ALL_RAN(VALUES);
+}
+
+/* One element that is given up by an operation: what the operation has taken of the heap for it does not stay behind. */
+static void receives_nothing(void *c) { (void)zk_chan_recv((zk_chan *)c, NULL, 0, ZK_NOWAIT); }
+static void sends_one_more(void *c) {
+  char room[1000] = "";
+  (void)zk_chan_send((zk_chan *)c, room, sizeof room, ZK_NOWAIT);
+}
+static void selects_nothing(void *c) {
+  zk_case k[40];
+  memset(k, 0, sizeof k);
+  for (int i = 0; i < 40; i++) {
+    k[i].chan = (zk_chan *)c;
+    k[i].op = ZK_OP_RECV;
+  }
+  (void)zk_select(k, 40, ZK_NOWAIT);
+}
+static void selects_one_more(void *c) {
+  char room[1000] = "";
+  zk_case k;
+  memset(&k, 0, sizeof k);
+  k.chan = (zk_chan *)c;
+  k.elem = room;
+  k.size = sizeof room;
+  k.op = ZK_OP_SEND;
+  (void)zk_select(&k, 1, ZK_NOWAIT);
+}
+static void c25_a_hook_that_panics_leaves_no_memory_of_the_operation_behind(void) {
+  static const zk_fn ways[] = { receives_nothing, selects_nothing, sends_one_more, selects_one_more };
+  for (int i = 0; i < 4; i++) {
+    char why[20];
+    zk_chan *c = hooked(1000, 2, i < 2 ? ZK_CHAN_BLOCK : ZK_CHAN_DROP_OLDEST);
+    EQ(zk_try(ways[i], c, why, sizeof why), ZK_EPANIC);
+    CHECK(!strcmp(why, "hook 0"));
+    EQ(seen_hooks.runs, 1);
+    EQ(seen_hooks.deferred, 1);
+    EQ(zk_chan_len(c), i < 2 ? 1 : 2);
+    seen_hooks.runs = seen_hooks.deferred = 1;
+    while (zk_chan_recv(c, why + sizeof why - 1, 0, ZK_NOWAIT) == ZK_OK) {}
+    char room[1000];
+    while (zk_chan_recv(c, room, sizeof room, ZK_NOWAIT) == ZK_OK) {}
+    zk_chan_unref(c);
+  }
+}
+
+static void hook_outside(void) { zk_chan_unref(hooked(sizeof(int), VALUES, ZK_CHAN_BLOCK)); }
+static void p01_a_hook_that_panics_outside_of_a_try_ends_the_process(void) { CHILD_ABORTS(hook_outside, "hook 0"); }
+
 /* ---- the ends of a process */
 
 static void park_with_a_defer(void *arg) {
@@ -583,6 +745,13 @@ static const zt_test tests[] = {
   ONCE(p13_p14_the_end_of_the_process_waits_for_nobody),
   ONCE(p15_fatal_errors_cannot_be_caught),
   ONCE(p16_a_panic_in_a_callback_ends_the_process),
+  BOTH(c27_a_hook_that_panics_keeps_no_other_element_from_its_own),
+  BOTH(c27_the_last_reference_may_be_a_producers),
+  BOTH(pl01_a_hook_that_panics_keeps_no_other_object_from_its_own),
+  BOTH(hooks_nest),
+  BOTH(c25_a_hook_that_panics_leaves_no_memory_of_the_operation_behind),
+  ONCE(p01_a_hook_that_panics_outside_of_a_try_ends_the_process),
+  CHILD(hook_outside),
   CHILD(uncaught_nothing),
   CHILD(three_panics),
   CHILD(panicking_hook),

@@ -3,6 +3,9 @@
 //! *Where it sits*: layer 3, beside `panic.rs`. Rules P-01 to P-11. A panic runs the deferred functions on the stack it was raised
 //! on, last first, then leaves for the innermost `zk_try`, or ends the goroutine through the panic policy.
 //!
+//! What ends many values, the hook of each of which may panic, runs them in a [`drain`]: it is a try that goes on after each panic. It keeps the
+//! first text, and who has begun all that raises it ([`raise_kept`]) when whatever held the values is gone: a jump leaves nothing behind then.
+//!
 //! # Invariants
 //!
 //! - **D1** `tries` is the chain of calls of [`try_call`] in progress on this goroutine (or thread), innermost first; each knows how many
@@ -12,6 +15,7 @@
 //! - **D3** A goroutine that exits (`goexit`) does not come back to a try that was in progress then, so they leave the chain (P-10).
 //!   A panic in a deferred function that one of them was responsible for is over, as if it had been caught, and the exit goes on;
 //!   what deferred functions try while the goroutine exits is theirs, and caught as ever.
+//! - **D4** `kept` is set at the end of a drain and taken by the `raise_kept` of whoever let go of the values; no user code of this goroutine runs in between.
 
 use crate::arch::escape::{self, Escape};
 use crate::goroutine::G;
@@ -20,6 +24,7 @@ use crate::timers::CFn;
 use core::ffi::c_void;
 use core::ptr::null_mut;
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Deferred functions and calls that can be left, of one goroutine or thread.
 pub struct Frames {
@@ -30,6 +35,8 @@ pub struct Frames {
     panics: Vec<String>,
     /// The goroutine exits: deferred functions from this one on were the business of a try (`usize::MAX`: none was).
     exit: Option<usize>,
+    /// What a drain has kept (D4).
+    kept: Option<String>,
 }
 
 struct Try {
@@ -44,7 +51,7 @@ struct Try {
 
 impl Default for Frames {
     fn default() -> Frames {
-        Frames { defers: Vec::new(), scopes: 0, tries: null_mut(), panics: Vec::new(), exit: None }
+        Frames { defers: Vec::new(), scopes: 0, tries: null_mut(), panics: Vec::new(), exit: None, kept: None }
     }
 }
 
@@ -201,17 +208,86 @@ unsafe extern "C-unwind" fn tried(t: *mut c_void) {
     }
 }
 
+/// How many texts of drains are kept, of all goroutines. Relaxed: a goroutine asks about what it has counted itself.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
+/// Calls `step` until it returns false. A panic in one of the calls keeps none of the others from being made; the text of the first one is
+/// kept for [`raise_kept`] (D4). What a call defers runs when it returns, or panics.
+///
+/// # Safety
+/// `step` is sound to leave by a jump: it has nothing to clean up then, and does not come back to the same value. Whoever calls comes
+/// to `raise_kept` before user code runs again.
+pub unsafe fn drain<F: FnMut() -> bool>(mut step: F) {
+    unsafe extern "C-unwind" fn steps<F: FnMut() -> bool>(step: *mut c_void) {
+        let before = with(|s| s.defers.len());
+        // SAFETY: by `drain`, which is in progress.
+        while unsafe { (*step.cast::<F>())() } {
+            run_down_to(before);
+        }
+    }
+    if !escape::SUPPORTED || !has_frames() {
+        while step() {}
+        return;
+    }
+    let step = (&raw mut step).cast();
+    let mut first = None;
+    // SAFETY: `step` outlives the calls, and may be left, by the caller.
+    while let Err(text) = unsafe { try_call(steps::<F>, step) } {
+        first = first.or(text);
+    }
+    if first.is_some() {
+        KEPT.fetch_add(1, Ordering::Relaxed);
+        with(|s| s.kept = first);
+    }
+}
+
+/// Whether the caller has frames: a thread that is about to end has none.
+fn has_frames() -> bool {
+    !sched::running().is_null() || THREAD.try_with(|_| ()).is_ok()
+}
+
+/// Raises what a [`drain`] of the caller's has kept, if it has kept anything.
+///
+/// # Safety
+/// As for `raw::panic`.
+#[inline]
+pub unsafe fn raise_kept() {
+    if KEPT.load(Ordering::Relaxed) != 0 {
+        // SAFETY: by the caller.
+        unsafe { raise_ours() };
+    }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn raise_ours() {
+    if !has_frames() {
+        return;
+    }
+    if let Some(text) = with(|s| s.kept.take()) {
+        KEPT.fetch_sub(1, Ordering::Relaxed);
+        // SAFETY: by the caller.
+        unsafe { raise(text) };
+    }
+}
+
 /// Raises a panic: runs the deferred functions of the innermost try (or of the goroutine), then leaves for it, or reports.
 ///
 /// # Safety
 /// No frame between here and the innermost try, or the goroutine's end, has anything to clean up.
 pub unsafe fn panic(msg: &str) -> ! {
+    // SAFETY: by the caller.
+    unsafe { raise(msg.to_owned()) }
+}
+
+/// As `panic`. The text belongs to the panics in progress when the jump is made, and not to a frame.
+unsafe fn raise(text: String) -> ! {
     let (mark, over) = with(|s| {
         if s.tries.is_null() && s.exit.is_some_and(|from| s.defers.len() >= from) {
             s.panics.clear();
             return (0, true);
         }
-        s.panics.push(msg.to_owned());
+        s.panics.push(text);
         // SAFETY: a try in the chain is in progress (D1).
         (unsafe { s.tries.as_ref() }.map_or(0, |t| t.defers), false)
     });

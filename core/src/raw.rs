@@ -105,7 +105,8 @@ impl Case {
 const SMALL: usize = 16;
 
 /// Waits until one case can proceed and performs it. A receive from a closed channel zeroes its `elem` and is not `ok`; a
-/// send to a closed one is not `ok` and nothing was sent. A value that a channel drops is ended before the call returns.
+/// send to a closed one is not `ok` and nothing was sent. A value that a channel drops is ended before the call returns; if its function
+/// panics, [`raise_kept`] goes on with that.
 ///
 /// # Errors
 /// `WouldBlock`, `TimedOut`, `Cancelled`, `Interrupted`, `Deadlock`: no case ran. `Invalid` for more than 65536 cases,
@@ -267,7 +268,15 @@ unsafe fn settle(c: &Case, r: Selected, elem: *mut u8) {
     unsafe {
         let chan = &*c.chan;
         if r.how == How::Left || r.ok() && discards(c, chan) {
-            chan.drop_value(elem);
+            let mut there = true;
+            // What a panic would pass by here owns memory.
+            drain(|| {
+                let now = core::mem::take(&mut there);
+                if now {
+                    chan.drop_value(elem);
+                }
+                now
+            });
         } else if c.op == Op::Recv && !r.ok() && !c.elem.is_null() {
             c.elem.write_bytes(0, chan.elem_size());
         }
@@ -298,7 +307,7 @@ fn may_sleep() -> Result<()> {
 
 // ---- defer, panic, recover -----------------------------------------------------------------------
 
-pub use crate::defer::{defer, scope_begin, scope_end, try_call};
+pub use crate::defer::{defer, drain, raise_kept, scope_begin, scope_end, try_call};
 
 /// Raises a panic: runs the deferred functions on this stack, then leaves for the innermost `try_call`, or ends the
 /// goroutine through the hook or the policy. On a plain thread outside any try the process ends.

@@ -20,7 +20,7 @@ use super::policy::{Overflow, Policy, Stayed};
 use super::ring::{ByteRing, NoRing, Ring};
 use super::source::Source;
 use crate::cell::{AtomicUsize, Ordering};
-use crate::{runtime, sanitize};
+use crate::{defer, runtime, sanitize};
 use core::ffi::c_void;
 use std::ptr;
 use std::sync::Arc;
@@ -300,7 +300,7 @@ impl ByteChan {
             let r = self.core.send(p, deadline);
             drop(edges);
             if r == Err(Stayed::Left) {
-                self.drop_value(p);
+                self.drop_in(scratch);
             }
             r.or_else(sent)
         }
@@ -385,9 +385,30 @@ impl ByteChan {
         // SAFETY: p has room for a value.
         unsafe {
             self.under_name(deadline, &|d| self.core.recv(p, d))?;
-            self.drop_value(p);
+            self.drop_in(scratch);
         }
         Ok(())
+    }
+
+    /// As [`drop_value`](ByteChan::drop_value) for the value in `scratch`, of which nothing is left when the function panics.
+    unsafe fn drop_in(&self, mut scratch: Scratch) {
+        let p = scratch.as_mut_ptr();
+        // SAFETY: by the caller there is a value; the closure holds nothing.
+        unsafe {
+            if scratch.large.is_empty() {
+                return self.drop_value(p);
+            }
+            let mut there = true;
+            defer::drain(|| {
+                let now = std::mem::take(&mut there);
+                if now {
+                    self.drop_value(p);
+                }
+                now
+            });
+            drop(scratch);
+            defer::raise_kept();
+        }
     }
 
     /// Calls the drop function on a value that is not needed.
@@ -463,18 +484,24 @@ impl ByteChan {
 }
 
 impl Drop for ByteChan {
+    /// When the function panics, all values go nevertheless: whoever lets go of a channel asks [`raise_kept`](defer::raise_kept) then.
     fn drop(&mut self) {
-        if self.drop.is_none() {
+        // SAFETY: nobody else refers to the channel.
+        if self.drop.is_none() || unsafe { self.core.ring().len() } == 0 {
             return;
         }
         let mut scratch = Scratch::new(self.elem_size);
         let p = scratch.as_mut_ptr();
-        // SAFETY: nobody else refers to the channel; p has room for a value.
+        // SAFETY: as above; p has room for a value, which has left the ring when the function is called. The closure holds nothing.
         unsafe {
-            while self.core.ring().len() > 0 {
-                self.core.ring().pop(p);
-                self.drop_value(p);
-            }
+            defer::drain(|| {
+                let there = self.core.ring().len() > 0;
+                if there {
+                    self.core.ring().pop(p);
+                    self.drop_value(p);
+                }
+                there
+            });
         }
     }
 }
