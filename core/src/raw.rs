@@ -4,6 +4,7 @@
 
 pub use crate::chan::bytes::{ByteChan, ByteChanOpts};
 pub use crate::chan::core::{Error, FOREVER, NOWAIT};
+pub use crate::chan::direct::{AtOnce, Caller};
 pub use crate::chan::policy::{Overflow, Policy};
 pub use crate::context::tree::{Cause, Ctx, End, Value};
 pub use crate::dump::{dump, each, each_brief, held, last_wait, list, stats, GoInfo, Held, Stats};
@@ -16,7 +17,7 @@ pub use crate::runtime::{hold, init, is_down, Config, RuntimeError};
 pub use crate::sanitize::{acquire as happens_after, release as happens_before};
 pub use crate::sched::blocking::{begin as block_begin, end as block_end};
 pub use crate::sched::deadlock::stands as deadlock_stands;
-pub use crate::sched::host::{cancel_class, interrupt, HostHooks};
+pub use crate::sched::host::{cancel_class, interrupt, turn, HostHooks};
 pub use crate::sched::{goid, in_helper, yield_now};
 pub use crate::select::direct::{select_plainly, Listed, Plain};
 pub use crate::select::{How, Order, Selected};
@@ -420,6 +421,11 @@ pub fn rebind(to: Option<Arc<Ctx>>) -> Option<Arc<Ctx>> {
 #[inline(always)]
 pub fn undisturbed() -> bool {
     sched::undisturbed() && !sanitize::listens()
+}
+
+/// Lets others run if the time slice is over: what a call that may block ends with.
+pub fn checkpoint() {
+    sched::checkpoint(true);
 }
 
 /// Whether a sanitizer wants to hear of the edges of the memory model.

@@ -40,6 +40,16 @@ fn channel<'a>(slf: *mut PyObject) -> &'a ByteChan {
     unsafe { &*(*of.cast::<Chan>()).chan }
 }
 
+/// The same of what is known to be a `Chan`.
+///
+/// # Safety
+/// It is.
+#[inline]
+unsafe fn own_channel<'a>(slf: *mut PyObject) -> &'a ByteChan {
+    // SAFETY: by the caller; it is alive for the call, and so is what it owns.
+    unsafe { &*(*slf.cast::<Chan>()).chan }
+}
+
 /// What a view or an iterator holds.
 #[inline]
 fn held(slf: *mut PyObject) -> *mut PyObject {
@@ -105,6 +115,32 @@ fn take(slf: *mut PyObject, deadline: raw::Time) -> Res<raw::Result<Obj>> {
         Ok(()) => Ok(unsafe { Obj::own(elem)? }),
         Err(e) => Err(e),
     })
+}
+
+/// Sends on a `Chan`, if that is done at once: see [`wait::unhindered`].
+#[inline]
+fn put_at_once(slf: *mut PyObject, value: *mut PyObject) -> bool {
+    let Some(caller) = wait::unhindered() else { return false };
+    // SAFETY: the value is borrowed from the caller; see `put`.
+    let sent = unsafe { Obj::share(value) };
+    let elem = sent.as_ptr();
+    // SAFETY: slf is a Chan, alive for the call; the element is one pointer.
+    let done = wait::is_done(unsafe { own_channel(slf).send_at_once(caller, ptr::from_ref(&elem).cast()) });
+    if done {
+        let _ = sent.into_ptr();
+    }
+    done
+}
+
+/// Receives from a `Chan`, if that is done at once.
+#[inline]
+fn take_at_once(slf: *mut PyObject) -> Option<Obj> {
+    let caller = wait::unhindered()?;
+    let mut elem: *mut PyObject = ptr::null_mut();
+    // SAFETY: slf is a Chan, alive for the call; the element is one pointer.
+    let operation = unsafe { own_channel(slf).recv_at_once(caller, ptr::from_mut(&mut elem).cast()) };
+    // SAFETY: the channel has handed its reference over.
+    wait::is_done(operation).then(|| unsafe { Obj::maybe(elem) }).flatten()
 }
 
 fn try_send(slf: *mut PyObject, value: *mut PyObject) -> Res<Obj> {
@@ -181,8 +217,40 @@ fn exit(slf: *mut PyObject, args: Args<'_>) -> Res<Obj> {
     close(slf, ptr::null_mut())
 }
 
-py::fast!(send_slot, "send", send);
-py::fast!(recv_slot, "recv", recv);
+py::fast!(send_long_slot, "send", send);
+py::fast!(recv_long_slot, "recv", recv);
+
+/// `Chan.send`: what is done at once is done here. Views go the long way.
+unsafe extern "C" fn send_slot(
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    n: f::Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: CPython calls a method of `Chan` with one, and with n arguments; P1.
+    if n == 1 && names.is_null() && put_at_once(slf, unsafe { *args }) {
+        return py::none().into_ptr();
+    }
+    // SAFETY: the same arguments.
+    unsafe { send_long_slot(slf, args, n, names) }
+}
+
+/// `Chan.recv`, as above.
+unsafe extern "C" fn recv_slot(
+    slf: *mut PyObject,
+    args: *const *mut PyObject,
+    n: f::Py_ssize_t,
+    names: *mut PyObject,
+) -> *mut PyObject {
+    if n == 0 && names.is_null() {
+        if let Some(value) = take_at_once(slf) {
+            return value.into_ptr();
+        }
+    }
+    // SAFETY: the same arguments.
+    unsafe { recv_long_slot(slf, args, n, names) }
+}
+
 py::fast!(exit_slot, "__exit__", exit);
 py::plain!(try_send_slot, try_send);
 py::plain!(try_recv_slot, try_recv);
@@ -234,6 +302,9 @@ py::unary!(next_slot, |slf| {
     let of = held(slf);
     if !is_exactly(of, consts().types.chan) {
         return time::receive(of, raw::FOREVER);
+    }
+    if let Some(value) = take_at_once(of) {
+        return Ok(value);
     }
     match take(of, raw::FOREVER)? {
         Ok(value) => Ok(value),
@@ -354,16 +425,14 @@ unsafe extern "C" fn holder_traverse(slf: *mut PyObject, visit: f::visitproc, ar
 
 // ---- tables --------------------------------------------------------------------------------------------------
 
-const SEND: f::PyMethodDef = f::fastcall(
-    c"send",
-    send_slot,
-    c"send($self, value, /, *, timeout=None)\n--\n\nHand ``value`` over. ``ChanClosed`` if the channel is or gets closed.",
-);
-const RECV: f::PyMethodDef = f::fastcall(
-    c"recv",
-    recv_slot,
-    c"recv($self, *, timeout=None)\n--\n\nTake the next value. ``ChanClosed`` once closed and drained.",
-);
+const SEND_DOC: &CStr =
+    c"send($self, value, /, *, timeout=None)\n--\n\nHand ``value`` over. ``ChanClosed`` if the channel is or gets closed.";
+const RECV_DOC: &CStr =
+    c"recv($self, *, timeout=None)\n--\n\nTake the next value. ``ChanClosed`` once closed and drained.";
+const SEND: f::PyMethodDef = f::fastcall(c"send", send_slot, SEND_DOC);
+const RECV: f::PyMethodDef = f::fastcall(c"recv", recv_slot, RECV_DOC);
+const SEND_LONG: f::PyMethodDef = f::fastcall(c"send", send_long_slot, SEND_DOC);
+const RECV_LONG: f::PyMethodDef = f::fastcall(c"recv", recv_long_slot, RECV_DOC);
 const TRY_SEND: f::PyMethodDef = f::onearg(
     c"try_send",
     try_send_slot,
@@ -393,8 +462,8 @@ const GENERIC: f::PyMethodDef =
 
 static METHODS: Table<f::PyMethodDef, 12> =
     Table::new([SEND, RECV, TRY_SEND, TRY_RECV, TO_SEND, CLOSE, REDUCE, CASE, ENTER, EXIT, GENERIC, f::END]);
-static SENDER_METHODS: Table<f::PyMethodDef, 6> = Table::new([SEND, TRY_SEND, TO_SEND, CLOSE, REDUCE, f::END]);
-static RECEIVER_METHODS: Table<f::PyMethodDef, 5> = Table::new([RECV, TRY_RECV, REDUCE, CASE, f::END]);
+static SENDER_METHODS: Table<f::PyMethodDef, 6> = Table::new([SEND_LONG, TRY_SEND, TO_SEND, CLOSE, REDUCE, f::END]);
+static RECEIVER_METHODS: Table<f::PyMethodDef, 5> = Table::new([RECV_LONG, TRY_RECV, REDUCE, CASE, f::END]);
 
 static GETTERS: Table<f::PyGetSetDef, 7> = Table::new([
     f::getter(c"cap", cap_slot, c"How many values it buffers."),

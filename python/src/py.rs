@@ -411,8 +411,16 @@ impl<'a> Args<'a> {
     }
 
     /// The values of these keywords and no others; null where one is not given.
-    #[inline]
+    #[inline(always)]
     pub fn named<const N: usize>(&self, known: [&CStr; N]) -> Res<[*mut PyObject; N]> {
+        if self.kw.is_empty() {
+            return Ok([ptr::null_mut(); N]);
+        }
+        self.find(known)
+    }
+
+    #[inline(never)]
+    fn find<const N: usize>(&self, known: [&CStr; N]) -> Res<[*mut PyObject; N]> {
         let mut values = [ptr::null_mut(); N];
         for (i, value) in self.kw.iter().enumerate() {
             // SAFETY: P1; names is a tuple of as many str as there are keyword values.

@@ -46,6 +46,12 @@ impl Run {
         self.draining.get()
     }
 
+    /// Neither draining nor with an interrupt for main.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        !self.draining.get() && !self.interrupted.get()
+    }
+
     /// Whether main is to be interrupted; asking takes it back.
     #[inline]
     pub fn take_interrupt(&self) -> bool {

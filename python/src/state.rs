@@ -12,15 +12,15 @@
 //!
 //! Two words per OS thread, touched by that thread alone:
 //!
-//! * `HELD`, while the engine runs below [`park`]: the thread state with which this thread holds the GIL, or null when
+//! * `held`, while the engine runs below [`park`]: the thread state with which this thread holds the GIL, or null when
 //!   it does not hold it. While Python code runs it is null, because then it is CPython that knows.
-//! * `DEAD`: the cleared thread state of a goroutine that has ended, unless it is kept as a spare one. It is still the current one (`HELD`), and is
+//! * `dead`: the cleared thread state of a goroutine that has ended, unless it is kept as a spare one. It is still the current one (`held`), and is
 //!   deleted as soon as it is not.
 //!
 //! # Invariants
 //!
 //! * **T1** A thread state is current only on the thread it was made on, which is where its goroutine is pinned.
-//! * **T2** Outside the engine `HELD` is null; on entry it is the current thread state; who resumes makes its own
+//! * **T2** Outside the engine `held` is null; on entry it is the current thread state; who resumes makes its own
 //!   current ([`attach`]) before it touches an object.
 //! * **T3** Up to CPython 3.11 the slot that `PyGILState_Ensure` reads names the thread state that is current, or was
 //!   current last, on this thread. Later versions see to that themselves.
@@ -35,9 +35,14 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 
+/// The two words of a thread. A goroutine of ours stays on its thread, and so may keep the address across its switches.
+struct Here {
+    held: Cell<*mut PyThreadState>,
+    dead: Cell<*mut PyThreadState>,
+}
+
 thread_local! {
-    static HELD: Cell<*mut PyThreadState> = const { Cell::new(ptr::null_mut()) };
-    static DEAD: Cell<*mut PyThreadState> = const { Cell::new(ptr::null_mut()) };
+    static HERE: Here = const { Here { held: Cell::new(ptr::null_mut()), dead: Cell::new(ptr::null_mut()) } };
 }
 
 /// The interpreter that imported the module. Relaxed: written before the first goroutine can exist.
@@ -49,9 +54,11 @@ static MAIN: AtomicUsize = AtomicUsize::new(0);
 /// The interpreter is going down. Relaxed: a thread that misses it is stopped by CPython when it asks for the GIL.
 static CLOSING: AtomicBool = AtomicBool::new(false);
 
-/// Threads that exchange thread states just now, or delete some. From 3.12 on the GIL is given up in between, and the states must not be
-/// freed then. Relaxed where it is counted up and looked at under the GIL, which orders it.
+/// Threads that exchange thread states just now. From 3.12 on the GIL is given up in between, and the states must not be freed then. Relaxed,
+/// and counted by loads and stores: that is done under the GIL, as before and after an exchange.
 static SWAPPING: AtomicUsize = AtomicUsize::new(0);
+/// Threads that use the interpreter just now without having the GIL.
+static VISITING: AtomicUsize = AtomicUsize::new(0);
 
 /// What the engine calls.
 pub static HOOKS: raw::HostHooks = raw::HostHooks {
@@ -133,11 +140,13 @@ pub fn park<R>(op: impl FnOnce() -> R) -> R {
     // SAFETY: P1: attached; T2.
     unsafe {
         let me = f::PyThreadState_Get();
-        HELD.set(me);
-        let r = op();
-        attach(me);
-        HELD.set(ptr::null_mut());
-        r
+        HERE.with(|here| {
+            here.held.set(me);
+            let r = op();
+            attach(here, me);
+            here.held.set(ptr::null_mut());
+            r
+        })
     }
 }
 
@@ -146,19 +155,19 @@ pub fn park<R>(op: impl FnOnce() -> R) -> R {
 /// # Safety
 /// Called below [`park`] or at the start of a goroutine, on the thread `me` belongs to (T1).
 #[inline]
-unsafe fn attach(me: *mut PyThreadState) {
-    let held = HELD.get();
-    if held != me {
+unsafe fn attach(here: &Here, me: *mut PyThreadState) {
+    if here.held.get() != me {
         // SAFETY: the caller's.
-        unsafe { change(held, me) }
+        unsafe { change(here, me) }
     }
 }
 
 /// The slow part of [`attach`].
 ///
 /// # Safety
-/// As [`attach`]; `held` is what HELD says and is not `me`.
-unsafe fn change(held: *mut PyThreadState, me: *mut PyThreadState) {
+/// As [`attach`]; another one is current, or none.
+unsafe fn change(here: &Here, me: *mut PyThreadState) {
+    let held = here.held.get();
     let key = GILSTATE_KEY.load(Relaxed);
     if key != 0 {
         // SAFETY: the key was found in use at import and is never deleted while Python runs; T3.
@@ -177,24 +186,27 @@ unsafe fn change(held: *mut PyThreadState, me: *mut PyThreadState) {
             f::hang();
         }
         if key == 0 {
-            SWAPPING.fetch_add(1, Relaxed);
+            SWAPPING.store(SWAPPING.load(Relaxed) + 1, Relaxed);
         }
         // SAFETY: this thread holds the GIL with `held` (T2).
         unsafe { f::swap(me) };
         if key == 0 {
-            SWAPPING.fetch_sub(1, Relaxed);
+            SWAPPING.store(SWAPPING.load(Relaxed) - 1, Relaxed);
         }
     }
-    HELD.set(me);
+    here.held.set(me);
     if on_main_thread() {
         preempt::now_runs(me);
     }
-    bury();
+    if !here.dead.get().is_null() {
+        bury(here);
+    }
 }
 
 /// Deletes the thread state of a goroutine that ended here, now that it is no longer current.
-fn bury() {
-    let dead = DEAD.replace(ptr::null_mut());
+#[inline(never)]
+fn bury(here: &Here) {
+    let dead = here.dead.replace(ptr::null_mut());
     if !dead.is_null() {
         preempt::forget(dead);
         // SAFETY: it was cleared by its goroutine, is not current, and nobody else knows it.
@@ -204,14 +216,16 @@ fn bury() {
 
 /// This thread is about to sleep or to run something else than Python: lets go of the GIL if it is held.
 fn release() {
-    if HELD.replace(ptr::null_mut()).is_null() {
-        return;
-    }
-    // SAFETY: this thread holds the GIL (T2).
-    unsafe { f::PyEval_SaveThread() };
-    if !CLOSING.load(Relaxed) {
-        bury();
-    }
+    HERE.with(|here| {
+        if here.held.replace(ptr::null_mut()).is_null() {
+            return;
+        }
+        // SAFETY: this thread holds the GIL (T2).
+        unsafe { f::PyEval_SaveThread() };
+        if !CLOSING.load(Relaxed) {
+            bury(here);
+        }
+    });
 }
 
 /// Runs `body` as the first code of a goroutine with a thread state of its own, and `end` when that has been cleared:
@@ -229,8 +243,7 @@ pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl Fn
     let me = spare.unwrap_or_else(new_state);
     protect_stack(me, crate::runtime::stack_size());
     // SAFETY: me was made on this thread (T1), and is a spare one of this thread or known to nobody.
-    unsafe { attach(me) };
-    HELD.set(ptr::null_mut());
+    unsafe { become_current(me) };
     if spare.is_none() {
         spare::remember(me);
     }
@@ -244,9 +257,21 @@ pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl Fn
     }
     end();
     if !(kept && spare::put(me)) {
-        DEAD.set(me);
+        HERE.with(|here| here.dead.set(me));
     }
-    HELD.set(me);
+    HERE.with(|here| here.held.set(me));
+}
+
+/// The first code of a goroutine makes `me` current, and the engine is left.
+///
+/// # Safety
+/// As [`attach`].
+unsafe fn become_current(me: *mut PyThreadState) {
+    HERE.with(|here| {
+        // SAFETY: the caller's.
+        unsafe { attach(here, me) };
+        here.held.set(ptr::null_mut());
+    });
 }
 
 /// A thread state of its own for a goroutine that starts here.
@@ -268,14 +293,13 @@ fn new_state() -> *mut PyThreadState {
 pub unsafe fn with_state_of_thread<R>(me: *mut PyThreadState, body: impl FnOnce() -> R) -> R {
     protect_stack(me, STACK_SIZE);
     // SAFETY: the caller's; main is pinned to the calling thread.
-    unsafe { attach(me) };
-    HELD.set(ptr::null_mut());
+    unsafe { become_current(me) };
     let r = body();
     if let Some(reset) = f::extra().unprotect_stack {
         // SAFETY: attached; the goroutine's stack is left for that of the thread right after this.
         unsafe { reset(me) };
     }
-    HELD.set(me);
+    HERE.with(|here| here.held.set(me));
     r
 }
 
@@ -317,7 +341,7 @@ pub fn on_main_thread() -> bool {
 /// Attached to the interpreter by whatever way?
 pub fn attached() -> bool {
     // SAFETY: callable from every thread.
-    !HELD.get().is_null() || unsafe { (f::extra().gil_check)() != 0 }
+    HERE.with(|here| !here.held.get().is_null()) || unsafe { (f::extra().gil_check)() != 0 }
 }
 
 /// From now on no thread but the main one gets into Python through us: each that tries sleeps until the process ends.
@@ -326,7 +350,7 @@ pub fn close() {
     // SeqCst, both: pairs with `unless_closing`, where the two stand in the other order: one side at least sees the other.
     CLOSING.store(true, SeqCst);
     for _ in 0..1000 {
-        if SWAPPING.load(SeqCst) == 0 {
+        if SWAPPING.load(Relaxed) == 0 && VISITING.load(SeqCst) == 0 {
             return;
         }
         // SAFETY: attached (P1), and attached again right after.
@@ -342,11 +366,11 @@ pub fn close() {
 /// meanwhile.
 pub fn unless_closing(f: impl FnOnce()) {
     // SeqCst, all: pairs with `close`, and what `f` did comes before the end.
-    SWAPPING.fetch_add(1, SeqCst);
+    VISITING.fetch_add(1, SeqCst);
     if !CLOSING.load(SeqCst) && !raw::is_down() {
         f();
     }
-    SWAPPING.fetch_sub(1, SeqCst);
+    VISITING.fetch_sub(1, SeqCst);
 }
 
 #[inline]

@@ -4,10 +4,9 @@
 
 use crate::consts::consts;
 use crate::ffi::{self as f, PyObject};
-use crate::goroutine;
+use crate::goroutine::{self, Gor};
 use crate::py::{self, Obj, Raised, Res};
 use crate::{info, raw, signals, state};
-use core::cell::Cell;
 
 /// Calls `op` with a deadline until it has an answer that is not a mere interruption: signals are looked at, a wake-up
 /// meant for the goroutines of another run is ignored, and a deadlock is none while another thread of Python's lives. `Err`
@@ -106,18 +105,12 @@ pub fn on_channel<R>(
     answer
 }
 
-thread_local! {
-    static CALLS: Cell<u8> = const { Cell::new(0) };
-}
-
 /// What can keep a blocking call from starting: the end of its run, an interrupt, a signal handler that raises.
 #[inline]
 fn gate() -> Res<()> {
     // CPython 3.13 tells only the thread state of the main thread of a signal. Goroutines that keep the main thread
     // busy look for themselves, now and then; the poll is cheap where there is nothing to do.
-    let calls = CALLS.get().wrapping_add(1);
-    CALLS.set(calls);
-    if calls == 0 {
+    if raw::turn() {
         py::check_signals()?;
     }
     let Some(g) = goroutine::current() else { return Ok(()) };
@@ -130,6 +123,30 @@ fn gate() -> Res<()> {
         return Err(cancelled());
     }
     Ok(())
+}
+
+/// The caller, if nothing can keep a blocking call of its from starting and it is not its turn to look for signals: who has it may do at once
+/// what can be done without waiting. Others go the long way.
+#[inline]
+pub fn unhindered() -> Option<raw::Caller<'static>> {
+    let caller = raw::Caller::now()?;
+    // SAFETY: see `goroutine::current`.
+    let g = unsafe { caller.local().cast::<Gor>().as_ref()? };
+    let quiet = g.run.as_ref().is_none_or(|run| run.is_quiet());
+    (quiet && caller.count()).then_some(caller)
+}
+
+/// The end of an operation that was tried at once: whether it is done.
+#[inline]
+pub fn is_done(operation: raw::AtOnce) -> bool {
+    match operation {
+        raw::AtOnce::No => false,
+        raw::AtOnce::Done => true,
+        raw::AtOnce::Due => {
+            state::park(raw::checkpoint);
+            true
+        }
+    }
 }
 
 /// Sets an exception without arguments.

@@ -1,11 +1,13 @@
 """Channels: sending, receiving, closing, views, and what bad arguments get."""
 
+import contextlib
 import copy
 import gc
 import pickle
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 
 import pytest
 from conftest import parked, until
@@ -208,6 +210,117 @@ def test_bad_arguments() -> None:
 def test_unknown_keyword_is_named() -> None:
     with pytest.raises(TypeError, match="send.*'timeuot'"):
         zokor.Chan[int](1).send(1, timeuot=1)  # type: ignore[call-arg]
+
+
+def busy(cap: int = 4) -> zokor.Chan[int]:
+    """A channel that this thread has used so often that its operations go the short way."""
+    c = zokor.Chan[int](cap)
+    for n in range(5000):
+        c.send(n)
+        assert c.recv() == n
+    return c
+
+
+def test_bad_arguments_of_a_busy_channel() -> None:
+    def main() -> None:
+        c = busy()
+        bad: list[Callable[[], object]] = [
+            lambda: c.send(),  # type: ignore[call-arg]
+            lambda: c.send(1, 2),  # type: ignore[call-arg]
+            lambda: c.send(value=1),  # type: ignore[call-arg]
+            lambda: c.send(1, timeuot=1),  # type: ignore[call-arg]
+            lambda: c.send(1, timeout="1"),  # type: ignore[arg-type]
+            lambda: c.recv(1),  # type: ignore[call-arg]
+            lambda: c.recv(timeuot=1),  # type: ignore[call-arg]
+            lambda: c.recv(timeout="1"),  # type: ignore[arg-type]
+            lambda: zokor.Chan.send(None, 1),  # type: ignore[arg-type]
+            lambda: zokor.Chan.recv(c.receiver),  # type: ignore[arg-type]
+        ]
+        for call in bad:
+            with pytest.raises(TypeError):
+                call()
+        assert c.buffered == 0
+        with pytest.raises(ValueError):
+            c.send(1, timeout=float("nan"))
+        with pytest.raises(TimeoutError):
+            c.recv(timeout=0)
+
+    zokor.run(main)
+
+
+def test_a_busy_channel_closes() -> None:
+    def main() -> None:
+        c = busy()
+        c.sender.send(1)
+        c.send(2)
+        c.send(3)
+        c.close()
+        with pytest.raises(zokor.ChanClosed, match="send on closed channel"):
+            c.send(4)
+        assert c.receiver.recv() == 1 and list(c) == [2, 3]
+        with pytest.raises(zokor.ChanClosed, match="closed and drained"):
+            c.recv()
+
+    zokor.run(main)
+
+
+def test_a_busy_channel_meets_threads_and_parked_goroutines() -> None:
+    def main() -> None:
+        c, back = busy(), zokor.Chan[int]()
+        for _ in range(3):
+            zokor.go(lambda: back.send(c.recv()))
+        parked(3, "chan receive")
+        for n in range(3):
+            c.send(n)
+        assert sorted(back.recv() for _ in range(3)) == [0, 1, 2]
+        thread = threading.Thread(target=lambda: [back.send(n) for n in c])
+        thread.start()
+        for n in range(100):
+            c.send(n)
+            assert back.recv() == n
+        c.close()
+        zokor.blocking(thread.join)
+
+    zokor.run(main)
+
+
+def test_who_never_waits_lets_others_run() -> None:
+    """Also where no signal may preempt: inside a with block."""
+
+    def main() -> None:
+        c, over = busy(), list[int]()
+        zokor.go(over.append, 1)
+        with contextlib.nullcontext():
+            while not over:
+                c.send(1)
+                c.recv()
+
+    zokor.run(main)
+
+
+def test_who_never_waits_is_cancelled_when_main_returns() -> None:
+    ends: list[str] = []
+
+    def work() -> None:
+        c = busy()
+        try:
+            with contextlib.nullcontext():
+                while True:
+                    c.send(1)
+                    c.recv()
+        except zokor.Cancelled:
+            ends.append("cancelled")
+            # Once for all.
+            for call in (c.recv, lambda: c.send(1)):
+                with pytest.raises(zokor.Cancelled):
+                    call()
+
+    def main() -> None:
+        zokor.go(work)
+        zokor.yield_now()
+
+    zokor.run(main)
+    assert ends == ["cancelled"]
 
 
 def test_repr_counts_and_never_shows_contents() -> None:

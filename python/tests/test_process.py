@@ -89,6 +89,33 @@ zokor.run(main)
     assert status == 0
 
 
+@pytest.mark.parametrize("where", ["main", "goroutine"])
+def test_sigint_reaches_main_while_nobody_waits(where: str) -> None:
+    """What is done at once looks for signals as well."""
+    status, out, err = interrupted(
+        f"""
+import contextlib, zokor
+def work():
+    c = zokor.Chan(1)
+    print("ready")
+    with contextlib.nullcontext():
+        while True:
+            c.send(1)
+            c.recv()
+def main():
+    try:
+        if {where == "main"}:
+            work()
+        zokor.go(work)
+        zokor.Chan().recv()
+    except KeyboardInterrupt:
+        print("main interrupted")
+zokor.run(main)
+"""
+    )
+    assert (status, out) == (0, "main interrupted\n"), err
+
+
 def test_sigint_reaches_a_main_that_computes() -> None:
     status, out, err = interrupted(
         """

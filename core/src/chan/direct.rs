@@ -1,6 +1,7 @@
-//! Send and receive as the C interface wants them: the number of the result, and for what happens nearly always no frame.
+//! Send and receive as the faces want them: for C the number of the result, and for what happens nearly always no frame; for a host
+//! interpreter whatever can be done without switching.
 //!
-//! *Where it sits*: layer 4, beside `bytes`, whose `send` and `recv` are the same operations without the short way. Called by the C face.
+//! *Where it sits*: layer 4, beside `bytes`, whose `send` and `recv` are the same operations without the short way. Called by the faces.
 //!
 //! From C nothing is inlined into the caller, and a function that calls others saves six registers first. So here is no call except as the last
 //! thing, a jump: whatever is out of the ordinary goes on in a function of its own, which starts from the beginning, or, once the lock is held,
@@ -23,6 +24,7 @@ use crate::sched::worker::{self, Worker};
 use crate::sys::{Owned, Sleeper};
 use crate::wait::{Kind, Node, Waiter};
 use crate::{runtime, sanitize};
+use core::ffi::c_void;
 use core::ptr::null;
 
 impl ByteChan {
@@ -84,6 +86,60 @@ impl ByteChan {
                 Tried::Done(woken) => end(w, h.lock.give_back(grant), woken, 0),
                 Tried::Wait => self.recv_waits(w, g, elem, deadline),
                 Tried::Other => self.recv_held(elem, deadline),
+            }
+        }
+    }
+
+    /// Sends if that is done at once and nothing about it is out of the ordinary. For a host that has something to do before its goroutine may
+    /// be switched away: here it is not.
+    ///
+    /// # Safety
+    /// As for `send`.
+    #[inline(always)]
+    pub unsafe fn send_at_once(&self, caller: Caller<'_>, elem: *const u8) -> AtOnce {
+        // SAFETY: by the caller; the lock is held while that runs.
+        unsafe { self.at_once(caller, || self.send_held_plainly(elem)) }
+    }
+
+    /// The same of a receive.
+    ///
+    /// # Safety
+    /// As for `recv`; `elem` is not null.
+    #[inline(always)]
+    pub unsafe fn recv_at_once(&self, caller: Caller<'_>, elem: *mut u8) -> AtOnce {
+        // SAFETY: by the caller; the lock is held while that runs.
+        unsafe { self.at_once(caller, || self.recv_held_plainly(elem)) }
+    }
+
+    /// Tries an operation under the lock.
+    ///
+    /// # Safety
+    /// `operation` is sound to call on a small channel with the lock held.
+    #[inline(always)]
+    unsafe fn at_once(&self, caller: Caller<'_>, operation: impl FnOnce() -> Tried) -> AtOnce {
+        let (w, lock) = (caller.worker, &self.header().lock);
+        if !self.is_small() {
+            return AtOnce::No;
+        }
+        // SAFETY: by the caller; the lock is held until it is given back, and a claimed goroutine's waiter is to be readied.
+        unsafe {
+            let grant = match lock.lock_owned(w.word()) {
+                Owned::Held(grant) => grant,
+                Owned::Not => return AtOnce::No,
+                Owned::Lost(grant) => {
+                    lock.leave(grant).wake();
+                    return AtOnce::No;
+                }
+            };
+            let tried = operation();
+            lock.give_back(grant).wake();
+            let Tried::Done(woken) = tried else { return AtOnce::No };
+            if !woken.is_null() {
+                end_ready(w, G::of_waiter(woken), 0);
+            }
+            match w.attention.any() {
+                false => AtOnce::Done,
+                true => AtOnce::Due,
             }
         }
     }
@@ -295,6 +351,52 @@ impl ByteChan {
             }
         }
     }
+}
+
+/// Who calls: a goroutine on a worker, and nothing about that is out of the ordinary. Good until it may be switched away.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    worker: &'a Worker,
+    goroutine: &'a G,
+}
+
+impl Caller<'_> {
+    /// None for a thread, and for whoever has to go the long way.
+    #[inline(always)]
+    pub fn now() -> Option<Caller<'static>> {
+        let worker = worker::current()?;
+        let g = worker.current.get();
+        // SAFETY: the running goroutine's header is valid.
+        is_ordinary(g).then(|| Caller { worker, goroutine: unsafe { &*g } })
+    }
+
+    /// The goroutine's word for its host.
+    #[inline(always)]
+    pub fn local(self) -> *mut c_void {
+        self.goroutine.local.get()
+    }
+
+    /// Counts a call of the host's on this worker; false, and not counted, once [`turn`](crate::sched::host::turn) is due.
+    #[inline(always)]
+    pub fn count(self) -> bool {
+        let calls = self.worker.calls.get();
+        if calls == u8::MAX {
+            return false;
+        }
+        self.worker.calls.set(calls + 1);
+        true
+    }
+}
+
+/// What has come of an operation that was tried at once.
+#[must_use]
+pub enum AtOnce {
+    /// Nothing: it has to wait, or goes another way.
+    No,
+    /// It is done.
+    Done,
+    /// It is done, and a checkpoint is to follow.
+    Due,
 }
 
 /// What the ordinary part of an operation has come to.

@@ -15,7 +15,7 @@
 //!   finds a class in a header under the lock has that goroutine before them until they release it: they claim its wait or none, never that
 //!   of another one that has got the header meanwhile.
 
-use super::worker::Worker;
+use super::worker::{self, Worker};
 use crate::cell::{AtomicPtr, AtomicUsize, Ordering};
 use crate::goroutine::{arena, CANCELABLE, G, GIVEN_UP};
 use crate::rank::Rank;
@@ -43,6 +43,17 @@ static HOOKS: [AtomicPtr<HostHooks>; CLASSES] = [const { AtomicPtr::new(null_mut
 static ANY: AtomicUsize = AtomicUsize::new(0);
 /// M1. A lock per goroutine of a host at its start and its end; others never see it.
 static MEMBERS: sys::Mutex<()> = sys::Mutex::new(Rank::Leaf, ());
+
+/// Counts a call of a host's on this worker and says whether it is one in 256: for what has to be done now and then whoever calls. Never on
+/// a thread that is no worker.
+#[inline]
+pub fn turn() -> bool {
+    worker::current().is_some_and(|w| {
+        let calls = w.calls.get().wrapping_add(1);
+        w.calls.set(calls);
+        calls == 0
+    })
+}
 
 /// Registers the hooks of a class (1 to 3).
 pub fn set(class: u8, hooks: &'static HostHooks) {

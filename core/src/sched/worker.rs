@@ -71,6 +71,8 @@ pub struct Worker {
     pub held_class: Cell<u8>,
     /// Copy of it for the monitor.
     pub hosts: AtomicBool,
+    /// Calls that a host has counted: see [`turn`](super::host::turn).
+    pub calls: Cell<u8>,
     pub(super) pools: UnsafeCell<Pools>,
     /// Random choices of this worker.
     pub rng: UnsafeCell<Rng>,
@@ -236,6 +238,7 @@ impl Worker {
             pressed_since: Cell::new(0),
             held_class: Cell::new(0),
             hosts: AtomicBool::new(false),
+            calls: Cell::new(0),
             pools: UnsafeCell::new(Pools::new()),
             rng: UnsafeCell::new(Rng::new(super::seed(index))),
             wake_skip: Cell::new(0),
