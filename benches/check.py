@@ -4,7 +4,8 @@ Each loop runs twice under callgrind, with few and with many operations; the dif
 busy machine the runtime's monitor may step in during a run: it ends time slices, and may give the second goroutine to another
 thread, which makes a run dearer or cheaper. So what is off is measured again, up to TRIES times, and counts as off only if it is off
 each time. More than the file says fails, and so does less: then the file no longer tells what the code does, and a later loss
-would hide behind it. Counts depend on the compiler: with another one than the file names nothing is compared.
+would hide behind it. Counts depend on the compilers: with another rustc than the file names nothing is compared, with another gcc
+nothing that is called from C.
 """
 
 import re
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from suite import build
 
 FILE = Path(__file__).with_name("instructions.txt")
 ALLOWED = 0.03
@@ -36,57 +39,72 @@ LOOPS = {
 }
 
 
-def instructions(program, variant, loop, n):
+def programs():
+    """How the loops are run: {kind: its program}."""
+    rust, migrating = (p.argv for p in build.zokor_rust())
+    [c] = (p.argv for p in build.zokor_c())
+    return {"pinned": rust, "migrating": migrating, "C": c}
+
+
+def instructions(program, loop, n):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "callgrind"
         valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
-        argv = [*valgrind, program, variant, loop[0], f"n={n}", *loop[1:]]
+        argv = [*valgrind, *program, loop[0], f"n={n}", *loop[1:]]
         r = subprocess.run(argv, env={"P": "1"}, capture_output=True, text=True, timeout=300)
         if r.returncode:
             sys.exit(f"{' '.join(argv)}: exit status {r.returncode}\n{r.stderr[-2000:]}")
         return int(re.search(r"^(?:totals|summary): (\d+)", out.read_text(), re.M).group(1))
 
 
-def per_operation(program, variant, loop, want=None):
+def per_operation(program, loop, want=None):
     """Instructions per operation: the first count that is as wanted, or the median of all tries."""
     counts = []
     while len(counts) < TRIES:
-        few, many = (instructions(program, variant, loop, n) for n in (FEW, MANY))
+        few, many = (instructions(program, loop, n) for n in (FEW, MANY))
         counts.append((many - few) / (MANY - FEW))
         if want and abs(counts[-1] / want - 1) <= ALLOWED:
             return counts[-1]
     return statistics.median(counts)
 
 
-def rustc():
-    return subprocess.run(["rustc", "--version"], capture_output=True, text=True).stdout.split()[1]
+def compilers():
+    """The versions of rustc and of gcc."""
+    out = [subprocess.run(argv, capture_output=True, text=True).stdout for argv in (["rustc", "--version"], ["gcc", "-dumpfullversion"])]
+    return out[0].split()[1], out[1].strip()
 
 
 def read():
+    """The compilers that the file was written with, and its counts."""
     lines = FILE.read_text().splitlines()
-    compiler = lines[0].rsplit(" ", 1)[1]
-    return compiler, {name: float(count) for name, count in (l.rsplit("\t", 1) for l in lines[1:] if "\t" in l)}
+    with_these = re.search(r"rustc (\S+) and gcc (\S+)", lines[0]).groups()
+    return with_these, {name: float(count) for name, count in (l.rsplit("\t", 1) for l in lines[1:] if "\t" in l)}
 
 
-def update(program, loops):
+def update(loops):
     counts = {}
-    for name, variant, loop in loops:
-        counts[name] = per_operation(program, variant, loop)
-        print(f"{name:40} {counts[name]:8.1f}")
-    head = f"Instructions per operation, written by ci/bench-check.sh --update with rustc {rustc()}"
+    for name, program, loop in loops:
+        counts[name] = per_operation(program, loop)
+        print(f"{name:40} {counts[name]:8.1f}", flush=True)
+    head = "Instructions per operation, written by ci/bench-check.sh --update with rustc {} and gcc {}".format(*compilers())
     FILE.write_text("\n".join([head, *(f"{n}\t{c:.1f}" for n, c in counts.items())]) + "\n")
     return 0
 
 
-def compare(program, loops):
-    compiler, expected = read()
-    if compiler != rustc():
-        print(f"skipped: instruction counts (taken with rustc {compiler}, this is {rustc()})")
+def compare(loops):
+    (rustc, gcc), expected = read()
+    here = compilers()
+    if rustc != here[0]:
+        print(f"skipped: instruction counts (taken with rustc {rustc}, this is {here[0]})")
         return 0
+    if gcc != here[1]:
+        print(f"skipped: instruction counts from C (taken with gcc {gcc}, this is {here[1]})")
+        loops = [l for l in loops if not l[0].endswith(", C")]
+        expected = {name: count for name, count in expected.items() if not name.endswith(", C")}
     failed = []
-    for name, variant, loop in loops:
+    for name, program, loop in loops:
         want = expected.pop(name, None)
-        got = per_operation(program, variant, loop, want)
+        got = per_operation(program, loop, want)
         off = got / want - 1 if want else None
         if off is None or abs(off) > ALLOWED:
             failed.append(name)
@@ -102,10 +120,14 @@ def compare(program, loops):
 
 
 def main():
-    program = sys.argv[1]
-    loops = [(f"{name}, {variant}", variant, loop) for name, loop in LOOPS.items() for variant in ("pinned", "migrating")]
-    return (update if "--update" in sys.argv else compare)(program, loops)
+    run = programs()
+    rust = [(f"{name}, {kind}", run[kind], loop) for name, loop in LOOPS.items() for kind in ("pinned", "migrating")]
+    loops = rust + [(f"{name}, C", run["C"], loop) for name, loop in LOOPS.items()]
+    return (update if "--update" in sys.argv else compare)(loops)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except build.Unavailable as e:
+        sys.exit(f"cannot build what is counted: {e}")

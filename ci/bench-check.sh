@@ -8,5 +8,4 @@ if ! have valgrind; then
     exit
 fi
 say "instruction counts of the inner loops"
-cargo build --release -q -p zokor-bench
-python3 benches/check.py "$CARGO_TARGET_DIR/release/zokor-bench" "$@"
+python3 -B benches/check.py "$@"
