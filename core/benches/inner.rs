@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zokor::channel::{after, bounded, select};
 use zokor::sync::{Mutex, Once, RwLock};
+use zokor::time::after_func;
 use zokor::{go, run, workers, yield_now, WaitGroup};
 
 /// Measures `f(n)`, which does `n` operations, in a main goroutine on one worker.
@@ -38,6 +39,30 @@ fn goroutines(c: &mut Criterion) {
                     drop(go(move || wg.done()));
                 }
                 wg.wait();
+                left -= wave;
+            }
+        });
+    });
+    c.bench_function("park and wake, 1,000 at a time", |b| {
+        within(b, |n| {
+            let mut left = n;
+            while left > 0 {
+                let wave = left.min(1000);
+                let (tx, rx) = bounded::<u64>(0);
+                let (parked, woken) = (Arc::new(WaitGroup::new()), Arc::new(WaitGroup::new()));
+                parked.add(wave as i64);
+                woken.add(wave as i64);
+                for _ in 0..wave {
+                    let (rx, parked, woken) = (rx.clone(), parked.clone(), woken.clone());
+                    drop(go(move || {
+                        parked.done();
+                        assert!(rx.recv().is_err());
+                        woken.done();
+                    }));
+                }
+                parked.wait();
+                drop(tx);
+                woken.wait();
                 left -= wave;
             }
         });
@@ -129,9 +154,32 @@ fn selects(c: &mut Criterion) {
             assert_eq!(feed.join().ok(), Some(true));
         });
     });
+    c.bench_function("select over two buffered channels, ready", |b| {
+        within(b, |n| {
+            let (a_tx, a_rx) = bounded::<u64>(1);
+            let (b_tx, b_rx) = bounded::<u64>(1);
+            a_tx.send(0).expect("a slot is free");
+            b_tx.send(0).expect("a slot is free");
+            for i in 0..n {
+                select! {
+                    recv(a_rx) -> v => assert!(v.is_ok() && a_tx.send(i).is_ok()),
+                    recv(b_rx) -> v => assert!(v.is_ok() && b_tx.send(i).is_ok()),
+                }
+            }
+        });
+    });
 }
 
 fn timers(c: &mut Criterion) {
+    c.bench_function("set one of 1,000 timers anew", |b| {
+        within(b, |n| {
+            let hour = Duration::from_secs(3600);
+            let timers: Vec<_> = (0..1000).map(|i| after_func(hour + Duration::from_micros(i), || {})).collect();
+            for i in 0..n {
+                assert!(timers[(i * 617 % 1000) as usize].reset(hour + Duration::from_micros(i * 389 % 1000)));
+            }
+        });
+    });
     c.bench_function("arm and drop a timer", |b| {
         within(b, |n| {
             for _ in 0..n {
