@@ -1,4 +1,4 @@
-//! may: stackful coroutines for Rust. usage: P=1|2 may <workload> [k=v ...] [stack=<words>]
+//! may: stackful coroutines for Rust. usage: P=1|2 may <workload> [k=v ...] [stack=<bytes>]
 //! Its channels are unbounded (there is no rendezvous and no bounded one), so W3/W4/W9/W8 use those.
 use bench_common::*;
 use may::coroutine::{sleep, yield_now};
@@ -16,7 +16,7 @@ fn main() {
     may::config().set_worker_pin(false);
     let st = o.get("stack", 0);
     if st > 0 {
-        may::config().set_stack_size(st);
+        may::config().set_stack_size(st / size_of::<usize>()); // which it counts in words
     }
     let o = Arc::new(o);
     go!(move || run(o)).join().unwrap();
