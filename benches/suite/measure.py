@@ -103,10 +103,8 @@ def row(row, peers, plan):
                 raise Failed(f"cannot do {row.n:,}")
             figures[p.name] = {"n": sizes[p.name], **{m.name: [None] * plan.rounds for m in row.metrics}}
             due[p.name] = plan.of(p, row)
-        except Failed as e:
-            failed[p.name] = str(e)
-        except NotThere as e:
-            absent[p.name] = str(e)
+        except (Failed, NotThere) as e:
+            (failed if isinstance(e, Failed) else absent)[p.name] = str(e)
     for r in range(plan.rounds):
         for p in here[r % len(here) :] + here[: r % len(here)]:
             if p.name not in figures or r not in due[p.name]:
@@ -114,8 +112,8 @@ def row(row, peers, plan):
             started = time.monotonic()
             try:
                 line = once(p, row, sizes[p.name], plan.timeout)
-            except Failed as e:
-                failed[p.name] = str(e)
+            except (Failed, NotThere) as e:
+                (failed if isinstance(e, Failed) else absent)[p.name] = str(e)
                 figures.pop(p.name)
                 continue
             for m in row.metrics:

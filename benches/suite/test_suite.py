@@ -71,6 +71,11 @@ class Measuring(unittest.TestCase):
         self.assertIn("- pth: W2 yield: no time.", text)
         self.assertIn("- may: W2 yield: no such thing.", text)
 
+    def test_a_fixed_number_is_not_tried_first(self):
+        # So what is not there shows in the first round.
+        got = measure.row(row("py-w10-p1"), [peer("py-greenlet", {"na": "no clock"}, python=True)], PLAN)
+        self.assertEqual(got, {"figures": {}, "failed": {}, "absent": {"py-greenlet": "no clock"}})
+
     def test_others_run_in_fewer_rounds(self):
         self.assertEqual(PLAN.of(build.Peer("go", []), row("w2-p1")), {0, 1, 2})
         self.assertEqual(PLAN.of(build.Peer("may", []), row("w2-p1")), {0, 2})
