@@ -103,13 +103,25 @@ def python_table(results, table):
     return out
 
 
+def lead(results, table):
+    """The round trip from Python beside those that it has an aim for, one by one."""
+    found = [c for row, _, _, c in lines(results, table, python=True) if row.key == rows.AHEAD_ROW]
+    said = [
+        f"{p.removeprefix('py-')} {c[p].ratio:.1f} (aim {factor}{', met' if c[p].ratio >= factor else ', missed'})"
+        for c in found
+        for p, factor in rows.AHEAD.items()
+        if p in c and c[p].ratio
+    ]
+    return [f"A round trip takes the others so many times as long: {', '.join(said)}.", ""] if said else []
+
+
 def python_part(results, table):
     if not any(True for _ in lines(results, table, python=True)):
         return []
     return [
         "### Python", "",
         "In brackets the ratio to Zokor in the same round. W3 of greenlet is its bare switch to and fro.", "",
-        *python_table(results, table), "",
+        *python_table(results, table), "", *lead(results, table),
     ]  # fmt: skip
 
 

@@ -144,6 +144,11 @@ def python(parked, sleepers):
     ]
 
 
+# By what factor a round trip from Python has to be faster than theirs.
+AHEAD = {"py-asyncio": 20, "py-gevent": 15, "py-runloom": 1}
+AHEAD_ROW = "py-w3-p1"
+
+
 @dataclass(frozen=True)
 class Plot:
     """A scaling plot: what it shows of which rows, and along which axis."""

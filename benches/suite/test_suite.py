@@ -121,6 +121,12 @@ class Telling(unittest.TestCase):
         self.assertIn("1 of 2 aims are met", text[0])
         self.assertIn("- W2 yield, per switch, P=1: Rust, pinned 0.09; aim ≤ 0.08", text)
 
+    def test_the_lead_of_python_has_aims_of_its_own(self):
+        ours = build.Peer("zokor-python", peer("", {"ns": 200}).argv, python=True, ours=True)
+        others = [peer(name, {"ns": ns}, python=True) for name, ns in (("py-asyncio", 4200), ("py-gevent", 2000))]
+        text = report.lead(results(row("py-w3-p1"), ours, *others), rows.FULL)
+        self.assertEqual(text[0], "A round trip takes the others so many times as long: asyncio 21.0 (aim 20, met), gevent 10.0 (aim 15, missed).")
+
     def test_differences_name_programs_and_rows_that_exist(self):
         workloads = {r.workload for r in rows.FULL}
         for name, kind in differences.KINDS.items():
