@@ -18,7 +18,7 @@ use crate::goroutine::{Reason, EXITING};
 use crate::list::List;
 use crate::rank::Rank;
 use crate::sync::waitgroup::RawWaitGroup;
-use crate::sync::{may_wait, ready_all, wait_in, WaitError, WaitList};
+use crate::sync::{may_wait, wait_in, WaitError, WaitList};
 use crate::sys::{self, RawLock};
 use crate::wait::{Node, Outcome};
 use crate::{clock, panic, sanitize, sched};
@@ -103,7 +103,7 @@ impl RawGroup {
                 claimed.push_back(n);
             }
             self.lock.unlock();
-            ready_all(claimed);
+            sched::ready_all(claimed);
         }
     }
 

@@ -26,7 +26,6 @@ use crate::rank::Rank;
 use crate::sys::Mutex;
 use std::collections::VecDeque;
 use std::mem::take;
-use std::ptr;
 
 /// Nodes that came one by one leave together up to this number.
 pub(crate) const TOGETHER: usize = 128;
@@ -131,14 +130,6 @@ impl<N: Linked> Injector<N> {
             row.len += nodes.len();
             row.open.append_all(nodes);
         });
-    }
-
-    /// Takes the oldest node, or null.
-    pub(crate) fn pop(&self) -> *mut N {
-        if self.is_empty() {
-            return ptr::null_mut();
-        }
-        self.with(|row| row.take_first(1).head)
     }
 
     /// Takes the `max` oldest nodes, or all if there are fewer; fewer also where the next ones came together and are more than that.

@@ -708,6 +708,45 @@ fn g14_a_respawn_chain_starves_nobody() {
     });
 }
 
+/// What another thread makes ready lies in the global queue, and the worker's own never runs dry: they share the turns. One in 32 would be
+/// 32 yields for each.
+#[test]
+fn g11_who_yields_for_ever_shares_with_what_comes_from_outside() {
+    const MANY: i64 = 2_000;
+    check_on(&[1], || {
+        let (sender, receiver) = bounded::<()>(0);
+        let (ended, is_closed) = (Counter::default(), Arc::new(AtomicBool::new(false)));
+        for _ in 0..MANY {
+            let (receiver, ended) = (receiver.clone(), ended.clone());
+            // SAFETY: what it holds may go to any thread, and it uses no thread-local.
+            let _ = unsafe {
+                zokor::go_migrating(move || {
+                    assert!(receiver.recv().is_err());
+                    ended.add(1);
+                })
+            };
+        }
+        wait_until(|| count_parked("chan receive") as i64 == MANY);
+        let closer = std::thread::spawn({
+            let is_closed = is_closed.clone();
+            move || {
+                drop(sender);
+                is_closed.store(true, Ordering::Release); // pairs with the Acquire below
+            }
+        });
+        while !is_closed.load(Ordering::Acquire) {
+            zokor::yield_now();
+        }
+        let (left, mut yields) = (MANY - ended.get(), 0);
+        while ended.get() < MANY {
+            zokor::yield_now();
+            yields += 1;
+        }
+        assert!(yields < 4 * left + 500, "{yields} yields until the last {left} had their turn");
+        closer.join().unwrap();
+    });
+}
+
 // ---- counting ---------------------------------------------------------------------------------------------------------
 
 /// Go's TestNumGoroutine.

@@ -1,6 +1,7 @@
 //! The global queue: order, batches, many threads.
 
 use super::*;
+use std::ptr;
 use std::sync::atomic::AtomicUsize as Count;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ fn push(q: &Injector<Node>, id: usize) {
 }
 
 fn pop(q: &Injector<Node>) -> Option<usize> {
-    let p = q.pop();
+    let p = q.pop_many(1).head;
     // SAFETY: made by `push`, popped once.
     (!p.is_null()).then(|| unsafe { Box::from_raw(p) }.id)
 }
@@ -103,5 +104,5 @@ fn many_threads_see_each_node_once() {
         .collect();
     threads.into_iter().for_each(|t| t.join().unwrap());
     assert_eq!(sum.load(Ordering::Relaxed), (0..4 * each).sum());
-    assert!(q.is_empty() && q.pop().is_null());
+    assert!(q.is_empty() && q.pop_many(1).is_empty());
 }

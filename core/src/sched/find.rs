@@ -4,11 +4,13 @@
 //! come here only when there is nothing local to switch to, or when somebody wants something of the worker.
 
 use super::idle::{self, Slept};
+use super::next::LOOK_AROUND;
 use super::worker::{bump, Worker};
 use super::{host, runs, table, timers, INJECTOR};
 use crate::arch;
 use crate::cell::{AtomicI64, AtomicU32, AtomicUsize, Ordering};
 use crate::goroutine::{G, GIVEN_UP};
+use crate::list::Fifo;
 use crate::queue::Inner;
 use crate::sys;
 use core::ptr::null_mut;
@@ -223,7 +225,7 @@ impl Worker {
             self.stop_searching();
             return null_mut();
         }
-        let g = self.take_injected();
+        let g = self.run_first(self.injected_share());
         if !g.is_null() {
             self.found();
             return g;
@@ -250,30 +252,47 @@ impl Worker {
         }
     }
 
-    /// Gives one from the injector its turn behind what is here: where timers are due at every look around, this is the only look at it.
+    /// Gives the injector its turn behind what is here: where timers are due at every look around, this is the only look at it.
     fn queue_injected(&self) {
-        if self.seat.is_exclusive() {
-            return;
+        if !self.seat.is_exclusive() {
+            let chain = self.injected_turn();
+            // SAFETY: the chain's goroutines are ours now (G1), none is bound; K1.
+            unsafe { self.queue.owner(|q| q.append_all(chain)) };
         }
-        let g = INJECTOR.pop();
-        if !g.is_null() {
-            // SAFETY: it is ours now (G1); K1.
-            unsafe { self.push_back(g) };
+    }
+
+    /// Takes what the injector has a turn for at a look around: a batch at every fourth, else one. So what lies there gets as many turns as what lies here,
+    /// also where that never ends because it yields.
+    fn injected_turn(&self) -> Fifo<G> {
+        match self.look.get() % (BATCH as u32 / LOOK_AROUND) {
+            0 => self.injected_share(),
+            _ => INJECTOR.pop_many(1),
         }
     }
 
     /// Takes a fair share of the injector.
-    fn take_injected(&self) -> *mut G {
+    fn injected_share(&self) -> Fifo<G> {
         if INJECTOR.is_empty() {
-            return null_mut();
+            return Fifo::new();
         }
-        let share = INJECTOR.len() / idle::GATE.active().max(1) + 1;
-        let mut chain = INJECTOR.pop_many(share.min(BATCH));
-        let g = chain.pop_front();
         self.came_from_far();
-        // SAFETY: the chain's goroutines are ours now (G1), none is bound; K1.
-        unsafe { self.queue.owner(|q| q.append_all(chain)) };
+        let share = INJECTOR.len() / idle::GATE.active().max(1) + 1;
+        INJECTOR.pop_many(share.min(BATCH))
+    }
+
+    /// Takes the first for who queues the others.
+    fn run_first(&self, mut chain: Fifo<G>) -> *mut G {
+        let g = chain.pop_front();
+        if !chain.is_empty() {
+            // SAFETY: as in `queue_injected`.
+            unsafe { self.queue.owner(|q| q.append_all(chain)) };
+        }
         g
+    }
+
+    /// The goroutine that runs at a look around because it has come from elsewhere; null: there is none.
+    pub(super) fn take_injected_turn(&self) -> *mut G {
+        self.run_first(self.injected_turn())
     }
 
     /// Tries to steal, for a bounded time.
@@ -340,7 +359,7 @@ impl Worker {
                 break;
             }
             if !INJECTOR.is_empty() {
-                let g = self.take_injected();
+                let g = self.run_first(self.injected_share());
                 if !g.is_null() {
                     return g;
                 }

@@ -6,6 +6,7 @@
 pub mod gate;
 
 use crate::error::Error;
+use crate::list::List;
 use crate::reason::Reason;
 use crate::sys;
 use crate::wait::{Node, Outcome, ThreadWaiter, Waiter, ASLEEP};
@@ -93,4 +94,16 @@ pub unsafe fn wait(wt: *const Waiter, _reason: Reason, deadline: i64) -> Outcome
 pub unsafe fn ready(wt: *const Waiter) {
     // SAFETY: by the caller.
     unsafe { ThreadWaiter::tell(ThreadWaiter::of(wt)) };
+}
+
+/// Readies whoever is behind claimed nodes, in their order.
+///
+/// # Safety
+/// As for the scheduler's own.
+pub unsafe fn ready_all(mut claimed: List<Node>) {
+    while !claimed.is_empty() {
+        let node = claimed.pop_front();
+        // SAFETY: by the caller; the node is not used afterwards.
+        unsafe { ready((*node).waiter) };
+    }
 }

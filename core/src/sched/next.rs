@@ -335,7 +335,7 @@ impl Worker {
         }
         self.drain_inbox();
         if !self.seat.is_exclusive() {
-            let g = super::INJECTOR.pop();
+            let g = self.take_injected_turn();
             if !g.is_null() {
                 self.new_slice();
                 return g;

@@ -29,23 +29,56 @@ pub unsafe fn ready(wt: *const Waiter) {
 
 /// Readies whoever is behind claimed nodes, in their order.
 ///
-/// A few are queued here. Of more than that, those that anybody may run go to the injector in batches: all workers take them from there
-/// without a theft for each, and nobody walks along what is in no cache. Go's ring is full at some point as well, and the rest goes
+/// A few are queued here. Of more than that, those that anybody may run go to the injector in batches if there are workers to share them: all take them from
+/// there without a theft for each, and nobody walks along what is in no cache. Go's ring is full at some point as well, and the rest goes
 /// to its global queue.
 ///
 /// # Safety
 /// The caller has claimed their waiters, completed the operations, and holds no lock.
 pub unsafe fn ready_all(mut claimed: List<Node>) {
+    // SAFETY: by the caller.
+    unsafe {
+        ready_first(&mut claimed, TOGETHER);
+        if claimed.is_empty() {
+            return;
+        }
+        if worker::current().is_some() && idle::limit() == 1 {
+            ready_first(&mut claimed, usize::MAX);
+        } else {
+            ready_in_batches(claimed);
+        }
+    }
+}
+
+/// Readies up to `max` of them one by one.
+///
+/// # Safety
+/// As for [`ready_all`].
+unsafe fn ready_first(claimed: &mut List<Node>, max: usize) {
+    for _ in 0..max {
+        let node = claimed.pop_front();
+        if node.is_null() {
+            break;
+        }
+        // SAFETY: by the caller; the node is not used after its waiter was readied.
+        unsafe { ready((*node).waiter) };
+    }
+}
+
+/// Readies all of them, those that anybody may run by way of the injector.
+///
+/// # Safety
+/// As for [`ready_all`].
+#[inline(never)]
+unsafe fn ready_in_batches(mut claimed: List<Node>) {
     let mut batch = Fifo::new();
-    let mut n = 0;
     while !claimed.is_empty() {
         let node = claimed.pop_front();
-        n += 1;
         // SAFETY: by the caller; the node is not used after its waiter was readied. What is claimed and not bound is ours (G1).
         unsafe {
             let wt = (*node).waiter;
             let g = G::of_waiter(wt);
-            if n <= TOGETHER || (*wt).kind() == Kind::Thread || (*g).is_bound() {
+            if (*wt).kind() == Kind::Thread || (*g).is_bound() {
                 ready(wt);
                 continue;
             }

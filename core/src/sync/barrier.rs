@@ -12,10 +12,11 @@
 //!   another way looks at the generation: if it has ended the waiter has passed, else it takes itself off the number. So exactly
 //!   `n` pass together, whatever races with a deadline.
 
-use super::{may_queue, may_wait, ready_all, wait_way, WaitError, WaitList, Way};
+use super::{may_queue, may_wait, wait_way, WaitError, WaitList, Way};
 use crate::error::{Error, FOREVER};
 use crate::list::List;
 use crate::reason::Reason;
+use crate::sched;
 use crate::sys::RawLock;
 use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
@@ -118,7 +119,7 @@ impl Barrier {
                     claimed.push_back(node);
                 }
                 self.lock.unlock();
-                ready_all(claimed);
+                sched::ready_all(claimed);
                 return Ok(true);
             }
             if let Err(e) = may_queue(way.deadline) {

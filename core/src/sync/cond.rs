@@ -18,7 +18,7 @@
 //!
 //! The lock orders notifications and waits (HB-09); what the condition depends on is ordered by the mutex.
 
-use super::{may_queue, may_wait, ready_all, wait_way, MutexGuard, RawMutex, WaitError, WaitList, Way};
+use super::{may_queue, may_wait, wait_way, MutexGuard, RawMutex, WaitError, WaitList, Way};
 use crate::cell::const_new;
 use crate::error::{Error, FOREVER};
 use crate::list::List;
@@ -125,7 +125,7 @@ impl RawCond {
                 n += 1;
             }
             self.lock.unlock();
-            ready_all(claimed);
+            sched::ready_all(claimed);
         }
         n
     }

@@ -168,18 +168,6 @@ impl WaitList {
     }
 }
 
-/// Readies whoever is behind a list of claimed nodes.
-///
-/// # Safety
-/// The nodes were claimed by the caller, and no lock is held.
-pub(crate) unsafe fn ready_all(mut claimed: List<Node>) {
-    while !claimed.is_empty() {
-        let node = claimed.pop_front();
-        // SAFETY: by the caller; the node is not used afterwards.
-        unsafe { sched::ready((*node).waiter) };
-    }
-}
-
 /// The deadline for a time from now.
 pub(crate) fn after(time: std::time::Duration) -> i64 {
     timers::after(clock::nanos(time))

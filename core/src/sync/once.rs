@@ -19,7 +19,7 @@
 //!
 //! Done is stored with Release and read with Acquire: what the run did is visible to whoever it is done for (HB-08).
 
-use super::{may_queue, may_wait, ready_all, wait_way, WaitError, WaitList, Way};
+use super::{may_queue, may_wait, wait_way, WaitError, WaitList, Way};
 use crate::cell::{const_new, AtomicU32, Ordering};
 use crate::error::{Error, FOREVER};
 use crate::list::List;
@@ -160,7 +160,7 @@ impl RawOnce {
             }
         }
         // SAFETY: claimed above, and no lock is held.
-        unsafe { ready_all(claimed) };
+        unsafe { sched::ready_all(claimed) };
     }
 
     /// Calls `f` if nobody has done so before, and returns when the one call has ended. If `f` panics or calls `goexit`, that

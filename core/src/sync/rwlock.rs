@@ -32,7 +32,7 @@
 //! Taking is Acquire, giving back Release (HB-06). Readers give back with a read-modify-write, so a writer that sees the last one
 //! gone is ordered after all of them. In a hand-over the waiter's wake-up carries the order.
 
-use super::{may_queue, may_wait, ready_all, wait_way, WaitError, WaitList, Way};
+use super::{may_queue, may_wait, wait_way, WaitError, WaitList, Way};
 use crate::cell::{const_new, AtomicU64, Ordering};
 use crate::error::{Error, FOREVER};
 use crate::list::List;
@@ -339,7 +339,7 @@ impl RawRwMutex {
         // SAFETY: we hold the lock. Whoever could free this was claimed, and is readied after the unlock (R5).
         unsafe {
             self.lock.unlock();
-            ready_all(claimed);
+            sched::ready_all(claimed);
         }
     }
 

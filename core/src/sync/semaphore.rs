@@ -20,7 +20,7 @@
 //!
 //! Taking is Acquire and giving back Release: with one token the semaphore is a mutex.
 
-use super::{may_queue, may_wait, ready_all, wait_way, WaitError, WaitList, Way};
+use super::{may_queue, may_wait, wait_way, WaitError, WaitList, Way};
 use crate::cell::{const_new, AtomicU64, Ordering};
 use crate::error::{Error, FOREVER, NOWAIT};
 use crate::list::List;
@@ -181,7 +181,7 @@ impl RawSem {
         // SAFETY: we hold it; claimed nodes are ours until their waiters are readied.
         unsafe {
             self.lock.unlock();
-            ready_all(granted);
+            sched::ready_all(granted);
         }
         match left {
             0 => Ok(()),
@@ -199,7 +199,7 @@ impl RawSem {
         // SAFETY: the caller holds it; claimed nodes are ours until their waiters are readied.
         unsafe {
             self.lock.unlock();
-            ready_all(granted);
+            sched::ready_all(granted);
         }
     }
 

@@ -22,11 +22,12 @@
 //! `add` is AcqRel: what a member did before `done` is visible to whoever the group releases (HB-07). The word only changes by
 //! read-modify-writes, so this holds for whoever reads any later value with Acquire.
 
-use super::{ready_all, wait_way, WaitList, Way};
+use super::{wait_way, WaitList, Way};
 use crate::cell::{const_new, AtomicU64, Ordering};
 use crate::error::{Error, FOREVER, NOWAIT};
 use crate::list::List;
 use crate::reason::Reason;
+use crate::sched;
 use crate::sys::RawLock;
 use crate::wait::{Node, Outcome};
 use std::cell::UnsafeCell;
@@ -138,7 +139,7 @@ impl RawWaitGroup {
             self.let_go(&mut free);
         }
         // SAFETY: claimed under the lock, which is released.
-        unsafe { ready_all(free) };
+        unsafe { sched::ready_all(free) };
         Ok(())
     }
 
