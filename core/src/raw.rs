@@ -452,6 +452,18 @@ pub fn local_get() -> *mut c_void {
     }
 }
 
+/// The memory above the running goroutine's stack that belongs to it and that nobody uses, and its size in bytes: 16-aligned, on a page that is in
+/// use, good until the goroutine ends. Less than a page, often nothing. Null outside.
+#[inline]
+pub fn above_stack() -> (*mut u8, usize) {
+    let g = sched::running();
+    if g.is_null() {
+        return (core::ptr::null_mut(), 0);
+    }
+    // SAFETY: the running goroutine's header is valid, and it has a stack.
+    unsafe { (*g).stack.get().above() }
+}
+
 /// Sets it. Nothing happens outside goroutines.
 pub fn local_set(p: *mut c_void) {
     let g = sched::running();

@@ -1,17 +1,17 @@
 //! Memory for Python's own frames: CPython keeps those of a thread state in chunks, the first of which it maps at the first
 //! call and unmaps with the state.
 //!
-//! Where it sits: above `ffi`; `state` installs it, `spare` takes the first chunks from here.
+//! Where it sits: above `ffi`; `state` installs it and has room for the first chunks, `spare` puts them in.
 //!
-//! CPython maps 16 KiB at a time, of which a goroutine that waits uses some hundred bytes: a page that it has for itself. So a new
+//! CPython maps 16 KiB at a time, of which a goroutine that waits uses some hundred bytes: a page that it has for itself. So a
 //! thread state gets a small first chunk, where its layout is known (`spare`), and goes on with CPython's when that is
-//! full. Those are kept for the next one, because mapping and unmapping one costs ten times what the rest of a goroutine does.
+//! full. The small one lies on the page of the goroutine's stack that is in use anyway, and of which a goroutine that waits leaves half. CPython's
+//! are kept for the next one, because mapping and unmapping one costs ten times what the rest of a goroutine does.
 
 use crate::ffi::{extra, ArenaAllocator};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr;
-use std::alloc::{alloc, dealloc, Layout};
 use std::sync::atomic::{
     AtomicBool,
     Ordering::{Acquire, Release},
@@ -23,11 +23,12 @@ const CHUNK: usize = 16 << 10;
 /// 8 MiB at most stay in the cache.
 const KEPT: usize = 512;
 
-/// A first chunk: room for four calls of functions of common size, and a parked goroutine stays below 10,000 bytes with all it has.
-const FIRST: Layout = match Layout::from_size_align(848, 16) {
-    Ok(layout) => layout,
-    Err(_) => panic!(),
-};
+/// Memory for a first chunk: four calls of functions of common size.
+#[repr(C, align(16))]
+pub struct Room([u8; FIRST]);
+
+/// No size of CPython's, which asks for whole pages.
+const FIRST: usize = 848;
 
 /// CPython's `_PyStackChunk`, without the frames that follow.
 #[repr(C)]
@@ -47,26 +48,56 @@ pub struct Place {
 }
 
 impl Place {
-    /// A first chunk, empty; none if there is no memory.
-    pub fn first() -> Option<Place> {
-        // SAFETY: the layout is not of size zero, and the head fits in.
-        unsafe {
-            let chunk = alloc(FIRST).cast::<Head>();
-            if chunk.is_null() {
-                return None;
-            }
-            chunk.write(Head { previous: ptr::null_mut(), size: FIRST.size(), top: 0 });
-            Some(Place { chunk, top: bottom(chunk), limit: chunk.cast::<u8>().add(FIRST.size()) })
+    /// Puts an empty first chunk into that room, if there is no chunk.
+    ///
+    /// # Safety
+    /// The room is nobody else's as long as a thread state has the chunk.
+    #[inline]
+    pub unsafe fn lend(&mut self, room: *mut Room) {
+        if self.chunk.is_null() {
+            let chunk = room.cast::<Head>();
+            // SAFETY: by the caller; the head fits in.
+            unsafe { chunk.write(Head { previous: ptr::null_mut(), size: FIRST, top: 0 }) };
+            *self = Place { chunk, top: bottom(chunk), limit: chunk.cast::<u8>().wrapping_add(FIRST) };
         }
     }
 
-    /// Whether it is a chunk below which there is none, and no frame lies in it.
+    /// Whether it is the chunk in that room, and no frame lies in it.
+    #[inline]
+    pub fn is_empty_first(&self, room: *mut Room) -> bool {
+        self.chunk == room.cast() && self.top == bottom(self.chunk)
+    }
+
+    /// Takes the chunk in that room away, which is the lowest one.
     ///
     /// # Safety
-    /// A thread state has it, or it is null.
-    pub unsafe fn is_empty_first(self) -> bool {
-        // SAFETY: by the caller.
-        !self.chunk.is_null() && unsafe { (*self.chunk).previous.is_null() && self.top == bottom(self.chunk) }
+    /// A thread state has it, and no frame lies in the room any more.
+    #[inline]
+    pub unsafe fn take_back(&mut self, room: *mut Room) {
+        if self.chunk == room.cast() {
+            *self = Place { chunk: ptr::null_mut(), top: ptr::null_mut(), limit: ptr::null_mut() };
+        } else {
+            // SAFETY: by the caller.
+            unsafe { self.take_from_below(room.cast()) };
+        }
+    }
+
+    /// The same if there are chunks above it.
+    ///
+    /// # Safety
+    /// As for [`take_back`](Place::take_back).
+    #[cold]
+    unsafe fn take_from_below(&self, lowest: *mut Head) {
+        let mut at = self.chunk;
+        // SAFETY: by the caller the chunks down to the lowest are there.
+        unsafe {
+            while !at.is_null() {
+                if (*at).previous == lowest {
+                    (*at).previous = ptr::null_mut();
+                }
+                at = (*at).previous;
+            }
+        }
     }
 
     /// Whether it can be one: the end is where head and size put it, and the free word lies in between.
@@ -130,9 +161,8 @@ unsafe extern "C" fn allocate(_: *mut c_void, size: usize) -> *mut c_void {
 }
 
 unsafe extern "C" fn free(_: *mut c_void, chunk: *mut c_void, size: usize) {
-    if size == FIRST.size() {
-        // SAFETY: CPython asks for whole pages; what is of this size is a first chunk.
-        return unsafe { dealloc(chunk.cast(), FIRST) };
+    if size == FIRST {
+        return; // on the stack of a goroutine that will not go on: in a forked child, or at the end of the interpreter
     }
     let kept = (size == CHUNK).then(|| {
         with(|chunks, n| {

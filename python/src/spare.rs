@@ -24,7 +24,7 @@
 //! * **S1** A spare state belongs to the thread in whose list it is (T1), is in no other place, and nothing is left in it. It may be current still.
 //! * **S2** In a forked child, and once the interpreter is going down, the states in the lists may be gone: nobody takes one any more.
 
-use crate::chunks::Place;
+use crate::chunks::{Place, Room};
 use crate::ffi::{self as f, PyObject, PyThreadState};
 use crate::py::{self, Obj};
 use crate::{preempt, raw, state};
@@ -263,13 +263,24 @@ pub fn take() -> Option<*mut PyThreadState> {
     Some(state)
 }
 
-/// A state has just been made: it gets its first chunk.
-pub fn prepare(state: *mut PyThreadState) {
+/// A goroutine that begins has got this state, and has this room for its first chunk.
+///
+/// # Safety
+/// The state is not current, and the room is left alone until [`take_back`].
+pub unsafe fn lend(state: *mut PyThreadState, room: *mut Room) {
     let Some(layout) = LAYOUT.get() else { return };
-    if let Some(place) = Place::first() {
-        // SAFETY: nobody else knows the state yet, and it has no chunk.
-        unsafe { layout.place(state).write(place) };
-    }
+    // SAFETY: by the caller; the place is the state's, and that nobody else's just now (S1).
+    unsafe { (*layout.place(state)).lend(room) };
+}
+
+/// The goroutine of this state runs no more Python code: the room is its own again, whatever becomes of the state.
+///
+/// # Safety
+/// The room was lent to the state, which is current.
+pub unsafe fn take_back(state: *mut PyThreadState, room: *mut Room) {
+    let Some(layout) = LAYOUT.get() else { return };
+    // SAFETY: by the caller; frames come and go in order, and none runs that could touch the place.
+    unsafe { (*layout.place(state)).take_back(room) };
 }
 
 /// The state is attached for the first time.
@@ -286,7 +297,7 @@ pub fn remember(state: *mut PyThreadState) {
 
 /// The goroutine of this state, which is current, has nothing to do any more: whether the state is like new, after what it
 /// held has been given up. That may run code and park.
-pub fn is_as_new(state: *mut PyThreadState) -> bool {
+pub fn is_as_new(state: *mut PyThreadState, room: *mut Room) -> bool {
     let Some(layout) = LAYOUT.get() else { return false };
     for &i in layout.owned {
         let held = layout.word(state, i).replace(0) as *mut PyObject;
@@ -300,7 +311,7 @@ pub fn is_as_new(state: *mut PyThreadState) -> bool {
     let same = words.fold(0, |different, ((word, new), mask)| different | (word.get() ^ new) & mask) == 0
         && layout.own.iter().all(|&i| layout.distance(state, i) == new[i]);
     // SAFETY: the place is the state's.
-    same && unsafe { layout.place(state).read().is_empty_first() }
+    same && unsafe { &*layout.place(state) }.is_empty_first(room)
 }
 
 /// Keeps a state that is as new. False: there are enough.

@@ -25,10 +25,12 @@
 //! * **T3** Up to CPython 3.11 the slot that `PyGILState_Ensure` reads names the thread state that is current, or was
 //!   current last, on this thread. Later versions see to that themselves.
 
+use crate::chunks::Room;
 use crate::ffi::{self as f, HangGuard, PyInterpreterState, PyThreadState};
 use crate::{chunks, preempt, raw, spare};
 use core::cell::Cell;
 use core::ffi::c_void;
+use core::mem::MaybeUninit;
 use core::ptr;
 use std::sync::atomic::{
     AtomicBool, AtomicPtr, AtomicU32, AtomicUsize,
@@ -234,6 +236,28 @@ fn release() {
 /// # Safety
 /// Called by the engine on a goroutine of class [`PYTHON`] that has never run.
 pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl FnOnce()) {
+    let (above, size) = raw::above_stack();
+    // SAFETY: the caller's; the room is this goroutine's until it ends, and aligned as a room is.
+    unsafe {
+        if size >= size_of::<Room>() {
+            with_room(above.cast(), body, end);
+        } else {
+            with_room_here(body, end);
+        }
+    }
+}
+
+/// The same with the room on the stack itself, where it begins so near to the end of its page that there is none above.
+#[inline(never)]
+unsafe fn with_room_here(body: impl FnOnce(*mut PyThreadState), end: impl FnOnce()) {
+    let mut room = MaybeUninit::<Room>::uninit();
+    // SAFETY: the caller's.
+    unsafe { with_room(room.as_mut_ptr(), body, end) }
+}
+
+/// The same with `room` for the first of Python's frames.
+#[inline(never)]
+unsafe fn with_room(room: *mut Room, body: impl FnOnce(*mut PyThreadState), end: impl FnOnce()) {
     if CLOSING.load(Relaxed) && !on_main_thread() {
         // A goroutine that starts now would never get the GIL.
         release();
@@ -242,18 +266,24 @@ pub unsafe fn with_new_state(body: impl FnOnce(*mut PyThreadState), end: impl Fn
     let spare = spare::take();
     let me = spare.unwrap_or_else(new_state);
     protect_stack(me, crate::runtime::stack_size());
-    // SAFETY: me was made on this thread (T1), and is a spare one of this thread or known to nobody.
-    unsafe { become_current(me) };
+    // SAFETY: me was made on this thread (T1), and is a spare one of this thread or known to nobody. The room is taken back below.
+    unsafe {
+        spare::lend(me, room);
+        become_current(me);
+    }
     if spare.is_none() {
         spare::remember(me);
     }
     body(me);
     // In both cases destructors run, which may park and come back; after that nothing of Python is used with me, which
     // stays current until the next goroutine replaces it.
-    let kept = spare::is_as_new(me);
-    if !kept {
-        // SAFETY: attached with me.
-        unsafe { f::PyThreadState_Clear(me) };
+    let kept = spare::is_as_new(me, room);
+    // SAFETY: attached with me, which has no frames any more.
+    unsafe {
+        if !kept {
+            f::PyThreadState_Clear(me);
+        }
+        spare::take_back(me, room);
     }
     end();
     if !(kept && spare::put(me)) {
@@ -282,7 +312,6 @@ fn new_state() -> *mut PyThreadState {
         // Without a thread state not even an exception can be raised.
         std::process::abort();
     }
-    spare::prepare(me);
     me
 }
 

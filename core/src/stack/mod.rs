@@ -150,6 +150,12 @@ impl Stack {
         (self.base() + (1 << self.log2()) - colour) as *mut u8
     }
 
+    /// The bytes above it, left over by the colours, and how many there are: 16-aligned, for whoever has the stack.
+    pub fn above(&self) -> (*mut u8, usize) {
+        let top = self.top();
+        (top, self.base() + self.size() - top as usize)
+    }
+
     /// The lowest usable address, right above the guard.
     pub fn bottom(&self) -> *mut u8 {
         (self.base() + guard::size()) as *mut u8
