@@ -123,12 +123,6 @@ impl Heap {
         self.entries.first().map(|e| e.when)
     }
 
-    /// The node that is taken next, or null.
-    #[inline(always)]
-    pub(crate) fn first(&self) -> *const HeapNode {
-        self.entries.first().map_or(ptr::null(), |e| e.node)
-    }
-
     /// Puts `node` in, due at `when`. On an error it is in no heap, as before.
     ///
     /// # Safety

@@ -35,6 +35,7 @@ use crate::sys;
 use crate::wait::{Outcome, Waiter};
 use core::ffi::c_void;
 use core::mem::offset_of;
+use core::ptr::null_mut;
 use std::cell::{Cell, UnsafeCell};
 
 /// Shards at most.
@@ -184,7 +185,6 @@ unsafe fn fire_wait(node: *mut TimerNode, _: i64, due: &mut Due) {
         let g = G::of_timer(node);
         if (*g).waiter.try_claim(Outcome::TimedOut) {
             (*(*node).heap.get()).owner = CLAIMED; // T4; read by the goroutine, which is woken after this
-            (*(*g).ctx.get()).prefetch(); // its stack, for when its turn comes
             due.goroutines.push_back(g);
         }
     }
@@ -284,22 +284,26 @@ fn run_while(shard: &Shard, from: impl Fn(i64) -> i64) -> usize {
 }
 
 /// Fires a batch of what is due at `t`; says how many.
+///
+/// A timer that has been armed for long is in no cache, nor is the goroutine around it or that one's stack, and the page tables of the stack are not
+/// either. So the batch goes from one step to the next together: all that is asked for in one is on its way at the same time.
 fn fire(shard: &Shard, mut heap: sys::MutexGuard<'_, Heap>, t: i64) -> usize {
     let mut due = Due { now: t, ..Due::default() };
+    let mut batch = [(null_mut(), 0); BATCH];
     let mut fired = 0;
-    for _ in 0..BATCH {
+    while fired < BATCH {
         let when = heap.peek().unwrap_or(i64::MAX);
         let node = heap.pop_due(t);
         if node.is_null() {
             break;
         }
+        prefetch(node.cast());
+        batch[fired] = (node.cast::<TimerNode>(), when);
         fired += 1;
-        prefetch(heap.first().cast());
+    }
+    for &(timer, when) in &batch[..fired] {
         // SAFETY: heap nodes are the first field of their TimerNode (checked below); T2.
-        unsafe {
-            let timer: *mut TimerNode = node.cast();
-            ((*timer).fire.get())(timer, when, &mut due);
-        }
+        unsafe { ((*timer).fire.get())(timer, when, &mut due) };
     }
     for node in due.again.drain(..) {
         // SAFETY: fired under this lock, so still valid and in no heap.
@@ -311,6 +315,7 @@ fn fire(shard: &Shard, mut heap: sys::MutexGuard<'_, Heap>, t: i64) -> usize {
     }
     shard.publish(&heap);
     drop(heap);
+    prefetch_stacks(&due.goroutines);
     // SAFETY: claimed by `fire_wait`.
     unsafe { sched::ready_chain(due.goroutines.head) };
     for wt in due.waiters {
@@ -337,6 +342,18 @@ fn prefetch(node: *const TimerNode) {
     let g: *const u8 = node.cast::<u8>().wrapping_sub(offset_of!(G, timer));
     arch::prefetch(g);
     arch::prefetch(g.wrapping_add(offset_of!(G, waiter)));
+}
+
+/// Asks for the stacks of goroutines, for when their turns come.
+fn prefetch_stacks(chain: &Fifo<G>) {
+    let mut g = chain.head;
+    while !g.is_null() {
+        // SAFETY: claimed by `fire_wait`, hence ours until it is in a queue (G1); a goroutine that waits has a context.
+        unsafe {
+            (*(*g).ctx.get()).prefetch();
+            g = *(*g).link.get();
+        }
+    }
 }
 
 unsafe fn push(heap: &mut Heap, node: *const TimerNode, when: i64) {
