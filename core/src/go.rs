@@ -197,7 +197,10 @@ impl Builder {
             labels: self.labels,
         };
         match start(a, f) {
-            Ok((g, id)) => Ok(JoinHandle { g, id, result: PhantomData }),
+            Ok((g, id)) => {
+                sched::checkpoint_of_starter(sched::worker::current());
+                Ok(JoinHandle { g, id, result: PhantomData })
+            }
             Err((e, _)) => Err(e.into()),
         }
     }

@@ -367,7 +367,9 @@ pub unsafe fn go_c(o: &GoOpts<'_>, f: CFn, arg: *mut c_void) -> Result<u64> {
         labels: Vec::new(),
     };
     // SAFETY: by the caller.
-    Ok(unsafe { start::start_c(a, f, arg, o.on_exit) }?)
+    let id = unsafe { start::start_c(a, f, arg, o.on_exit) }?;
+    sched::checkpoint_of_starter(sched::worker::current());
+    Ok(id)
 }
 
 /// Starts `f(arg)`, migrating and detached, with nothing else asked for; returns its number.
@@ -392,7 +394,9 @@ pub unsafe fn go_c_plain(f: CFn, arg: *mut c_void) -> Result<u64> {
 /// As `go_c`; `args` points to `size` readable bytes.
 pub unsafe fn go_c_copy(f: CFn, args: *const u8, size: usize) -> Result<u64> {
     // SAFETY: by the caller.
-    Ok(unsafe { start::start_c_copy(f, args, size, 0) }?)
+    let id = unsafe { start::start_c_copy(f, args, size, 0) }?;
+    sched::checkpoint_of_starter(sched::worker::current());
+    Ok(id)
 }
 
 /// The context the running goroutine is bound to.

@@ -298,7 +298,9 @@ where
     let w = worker::current();
     let g = plain_g(w, flags, Some(site))?;
     // SAFETY: a fresh header.
-    Ok(unsafe { launch(w, g, f) })
+    let started = unsafe { launch(w, g, f) };
+    sched::checkpoint_of_starter(w);
+    Ok(started)
 }
 
 /// Makes `g` run `f`, with a handle.
@@ -421,7 +423,9 @@ pub(crate) unsafe fn start_c_plain(
     let w = worker::current();
     let g = plain_g(w, NO_UNWIND, None)?;
     // SAFETY: a fresh header.
-    Ok(unsafe { launch_c(w, g, f, arg) })
+    let id = unsafe { launch_c(w, g, f, arg) };
+    sched::checkpoint_of_starter(w);
+    Ok(id)
 }
 
 /// Makes `g` run `f`, detached; returns its number.

@@ -66,6 +66,19 @@ fn g11_selects_with_a_zero_timeout() {
     });
 }
 
+/// To start a goroutine is a call like any other.
+#[test]
+fn g11_starts_of_goroutines() {
+    extern "C-unwind" fn nothing(_: *mut core::ffi::c_void) {}
+    let _alone = alone();
+    main_gets_its_turn(|| drop(zokor::go(|| {})));
+    main_gets_its_turn(|| drop(Builder::new().name("named").go(|| {}).unwrap()));
+    // SAFETY: the function does nothing.
+    main_gets_its_turn(|| assert!(unsafe { raw::go_c_plain(nothing, core::ptr::null_mut()) }.is_ok()));
+    // SAFETY: as above, and a word to copy.
+    main_gets_its_turn(|| assert!(unsafe { raw::go_c_copy(nothing, [7; 8].as_ptr(), 8) }.is_ok()));
+}
+
 #[test]
 fn g11_waits_of_no_length() {
     let _alone = alone();

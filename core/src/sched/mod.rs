@@ -276,6 +276,15 @@ pub fn checkpoint_of(w: Option<&Worker>, blocks: bool) {
     }
 }
 
+/// The same for who has just started a goroutine. One that starts many without a break would lose its permit, and those that it
+/// has started would begin on a thread more than there are permits.
+#[inline(always)]
+pub fn checkpoint_of_starter(w: Option<&Worker>) {
+    if let Some(w) = w.filter(|w| w.attention.any()) {
+        checkpoint_slow(w, false);
+    }
+}
+
 /// Whether a checkpoint would have nothing to do.
 #[inline(always)]
 pub fn undisturbed() -> bool {
