@@ -79,6 +79,16 @@
 #  define ZK_DEPRECATED(since, use)
 #endif
 
+/* Called without the linker's stub, which costs as much as a look at an empty channel. */
+#if defined(__GNUC__) && defined(__ELF__) && defined(__has_attribute)
+#  if __has_attribute(noplt)
+#    define ZK_DIRECT __attribute__((noplt))
+#  endif
+#endif
+#ifndef ZK_DIRECT
+#  define ZK_DIRECT
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -310,12 +320,12 @@ ZK_API void zk_chan_unref(zk_chan *c);
  * ZK_ECLOSED: the channel was closed, before or while waiting. ZK_ELIMIT: it is
  * ZK_CHAN_UNBOUNDED and at its high-water mark (ZK_EAGAIN with ZK_NOWAIT, as from every full
  * channel). ZK_ENOMEM: its buffer cannot grow. On any error nothing was sent. */
-ZK_API int zk_chan_send(zk_chan *c, const void *elem, size_t size, zk_time deadline);
+ZK_API int zk_chan_send(zk_chan *c, const void *elem, size_t size, zk_time deadline) ZK_DIRECT;
 
 /* Copies an element out; elem = NULL (any size) discards it. [any]
  * Closed: drains the buffer first, then zeroes *elem and fails with ZK_ECLOSED. On any other
  * error *elem is as before. */
-ZK_API int zk_chan_recv(zk_chan *c, void *elem, size_t size, zk_time deadline);
+ZK_API int zk_chan_recv(zk_chan *c, void *elem, size_t size, zk_time deadline) ZK_DIRECT;
 
 /* Wakes every sender and receiver that waits. ZK_ECLOSED if it was closed already. [any] */
 ZK_API int zk_chan_close(zk_chan *c);
@@ -384,10 +394,10 @@ enum { ZK_OP_SEND = 1, ZK_OP_RECV = 2 };
  * ZK_ETIMEDOUT mean no case ran: they are the default: of a switch. ZK_ECLOSED: the chosen send
  * case met a closed channel (its *ok is false); nothing was sent. At most 65536 cases. A select
  * never meets itself. Without a case that has a channel it waits for the deadline. */
-ZK_API int zk_select(const zk_case *cases, size_t n, zk_time deadline);
+ZK_API int zk_select(const zk_case *cases, size_t n, zk_time deadline) ZK_DIRECT;
 
 /* The same, but among several ready cases the first listed one is chosen. [any] */
-ZK_API int zk_select_ordered(const zk_case *cases, size_t n, zk_time deadline);
+ZK_API int zk_select_ordered(const zk_case *cases, size_t n, zk_time deadline) ZK_DIRECT;
 
 #ifndef __cplusplus
 #  define ZK_SEND(c, p)        ((zk_case){ (c), (void *)(p), sizeof *(p), NULL, ZK_OP_SEND, 0 })

@@ -77,6 +77,16 @@
 #  define ZK_DEPRECATED(since, use)
 #endif
 
+/* Called without the linker's stub, which costs as much as a look at an empty channel. */
+#if defined(__GNUC__) && defined(__ELF__) && defined(__has_attribute)
+#  if __has_attribute(noplt)
+#    define ZK_DIRECT __attribute__((noplt))
+#  endif
+#endif
+#ifndef ZK_DIRECT
+#  define ZK_DIRECT
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

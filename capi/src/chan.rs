@@ -160,6 +160,8 @@ pub unsafe extern "C" fn zk_chan_unref(c: *mut zk_chan) {
 /// ZK_ECLOSED: the channel was closed, before or while waiting. ZK_ELIMIT: it is ZK_CHAN_UNBOUNDED and at its high-water mark
 /// (ZK_EAGAIN with ZK_NOWAIT, as from every full channel). ZK_ENOMEM: its buffer cannot grow. On any error nothing was sent.
 ///
+/// cbindgen:postfix=ZK_DIRECT
+///
 /// # Safety
 /// H1, H2.
 #[no_mangle]
@@ -177,46 +179,84 @@ pub unsafe extern "C" fn zk_chan_send(c: *mut zk_chan, elem: *const c_void, size
 ///
 /// Closed: drains the buffer first, then zeroes *elem and fails with ZK_ECLOSED. On any other error *elem is as before.
 ///
+/// cbindgen:postfix=ZK_DIRECT
+///
 /// # Safety
 /// H1, H2.
 #[no_mangle]
 pub unsafe extern "C" fn zk_chan_recv(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
-    // SAFETY: H1, H2; `receive` has compared the sizes.
+    // SAFETY: H1, H2; `look` has compared the sizes when it has found something.
     unsafe {
-        match deadline {
-            NOWAIT => receive(c, elem, size, |chan, elem| chan.recv_now(elem)),
-            _ => recv_waiting(c, elem, size, deadline),
+        if deadline != NOWAIT {
+            return recv_waiting(c, elem, size, deadline);
+        }
+        match look(c, elem, size) {
+            Look::Nothing => code(Error::WouldBlock),
+            Look::Something => recv_found(c, elem),
+            Look::Refused => recv_refused(c, elem, size),
         }
     }
 }
 
-/// What may wait. It is jumped to: it needs registers, and to save them costs as much as a look at an empty channel.
+/// What a receive that does not wait sees first.
+enum Look {
+    Nothing,
+    Something,
+    Refused,
+}
+
+/// # Safety
+/// H1.
+#[inline(always)]
+unsafe fn look(c: *mut zk_chan, elem: *mut c_void, size: usize) -> Look {
+    // SAFETY: H1.
+    match unsafe { handle::borrow(c) } {
+        Some(chan) if to_fill(chan, elem, size).is_ok() => match chan.finds_nothing() {
+            true => Look::Nothing,
+            false => Look::Something,
+        },
+        _ => Look::Refused,
+    }
+}
+
+// What is not a look at an empty channel is jumped to, with the arguments as they came: it needs registers, and to save them costs as much as the look.
+
+/// What may wait.
 ///
 /// # Safety
 /// H1, H2.
 #[inline(never)]
 unsafe extern "C" fn recv_waiting(c: *mut zk_chan, elem: *mut c_void, size: usize, deadline: zk_time) -> c_int {
-    // SAFETY: H1, H2; `receive` has compared the sizes.
-    unsafe { receive(c, elem, size, |chan, elem| chan.recv_code(elem, deadline)) }
-}
-
-/// Receives by `how`, if channel and size are right.
-///
-/// # Safety
-/// H1.
-#[inline(always)]
-unsafe fn receive(
-    c: *mut zk_chan,
-    elem: *mut c_void,
-    size: usize,
-    how: impl FnOnce(&ByteChan, *mut u8) -> c_int,
-) -> c_int {
     // SAFETY: H1.
     let Some(chan) = (unsafe { handle::borrow(c) }) else { return code(Error::Invalid) };
     match to_fill(chan, elem, size) {
-        Ok(elem) => how(chan, elem),
+        // SAFETY: H2; the sizes have been compared.
+        Ok(elem) => unsafe { chan.recv_code(elem, deadline) },
         Err(e) => code(e),
     }
+}
+
+/// There may be something, and it is to be had now.
+///
+/// # Safety
+/// H1, H2; `look` has found a channel of this size.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn recv_found(c: *mut zk_chan, elem: *mut c_void) -> c_int {
+    // SAFETY: by the caller.
+    unsafe { handle::borrow_again(c).recv_code(elem.cast(), NOWAIT) }
+}
+
+/// There is no channel, or it is of another size: says which.
+///
+/// # Safety
+/// H1.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn recv_refused(c: *mut zk_chan, elem: *mut c_void, size: usize) -> c_int {
+    // SAFETY: H1.
+    let chan = unsafe { handle::borrow(c) }.ok_or(Error::Invalid);
+    status(chan.and_then(|chan| to_fill(chan, elem, size)).map(|_| ()))
 }
 
 /// Wakes every sender and receiver that waits. ZK_ECLOSED if it was closed already. `[any]`

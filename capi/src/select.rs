@@ -169,6 +169,8 @@ unsafe fn select(cases: *const zk_case, n: usize, deadline: zk_time, order: Orde
 /// false); nothing was sent. At most 65536 cases. A select never meets itself. Without a case that has a channel it
 /// waits for the deadline.
 ///
+/// cbindgen:postfix=ZK_DIRECT
+///
 /// # Safety
 /// H1, H2.
 #[no_mangle]
@@ -188,6 +190,8 @@ unsafe extern "C" fn select_any(cases: *const zk_case, n: usize, deadline: zk_ti
 }
 
 /// The same, but among several ready cases the first listed one is chosen. `[any]`
+///
+/// cbindgen:postfix=ZK_DIRECT
 ///
 /// # Safety
 /// H1, H2.

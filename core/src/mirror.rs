@@ -11,9 +11,10 @@
 //!
 //! # Protocol
 //!
-//! One channel: a look at what the operation needs, then at `closed`, which never goes back. By the channel's invariant C1 that needs
-//! one word only: in a channel with a buffer senders wait only while it is full, in one without nothing is ever buffered. So
-//! there was an instant at which the word was as seen and the channel not closed (C-23).
+//! One channel: a look at `len`, then at the mark of the end, which never goes back. By the channel's invariant C1 one count is enough for what
+//! the operation needs: in a channel with a buffer senders wait only while it is full, in one without nothing is ever buffered. So
+//! there was an instant at which the count was as seen and the channel not closed (C-23). The senders are counted beside the marks, so that two words
+//! say all there is to a receive.
 //!
 //! Several channels, for there must be one instant for all of them (S-05):
 //!
@@ -36,29 +37,34 @@
 //! happened before: if a channel became ready before the one that is looked at last ceased to be, A2 sees that. And the
 //! loads stay in the order in which the protocol needs them. On x86-64 both are plain moves.
 
-use crate::cell::{const_new, AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::cell::{const_new, AtomicU64, AtomicUsize, Ordering};
 
-/// In `waiting`: somebody who only looks was told that a value comes. It may try to receive before the value is in the mirror,
+/// The channel is closed.
+const CLOSED: usize = 1;
+/// Somebody who only looks was told that a value comes. It may try to receive before the value is in the mirror,
 /// so it must not go by it; the next receive that finds nothing under the lock takes the mark away.
-const TOLD: usize = 1 << (usize::BITS - 1);
+const TOLD: usize = 2;
+/// The values are a timer's, which nobody sends: whether there is one now only the lock can tell.
+const TIMED: usize = 4;
+/// One sender that waits.
+const SENDER: usize = 8;
 
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Mirror {
-    closed: AtomicBool,
     len: AtomicUsize,
+    /// How many senders wait, in units of `SENDER`, and the marks below it.
     waiting: AtomicUsize,
     moves: AtomicU64,
 }
 
 impl Mirror {
     const_new! {
-        /// Of a channel that is empty and open.
-        pub(crate) const fn new() -> Mirror {
+        /// Of a channel that is empty and open; `timed`: a timer's.
+        pub(crate) const fn new(timed: bool) -> Mirror {
             Mirror {
-                closed: AtomicBool::new(false),
                 len: AtomicUsize::new(0),
-                waiting: AtomicUsize::new(0),
+                waiting: AtomicUsize::new(if timed { TIMED } else { 0 }),
                 moves: AtomicU64::new(0),
             }
         }
@@ -84,7 +90,7 @@ impl Mirror {
     #[inline(always)]
     pub(crate) fn sender_came(&self) {
         // Release: as in `set_len`.
-        self.waiting.store(self.waiting.load(Ordering::Relaxed) + 1, Ordering::Release);
+        self.waiting.store(self.waiting.load(Ordering::Relaxed) + SENDER, Ordering::Release);
         self.moved();
     }
 
@@ -92,7 +98,7 @@ impl Mirror {
     #[inline(always)]
     pub(crate) fn sender_left(&self) {
         // Release: as in `set_len`.
-        self.waiting.store(self.waiting.load(Ordering::Relaxed) - 1, Ordering::Release);
+        self.waiting.store(self.waiting.load(Ordering::Relaxed) - SENDER, Ordering::Release);
     }
 
     /// Somebody who only looks is about to be told that a value comes.
@@ -114,13 +120,13 @@ impl Mirror {
     /// The channel is closed.
     pub(crate) fn close(&self) {
         // Release: pairs with the Acquire in `is_closed`: what was done before the close is visible.
-        self.closed.store(true, Ordering::Release);
+        self.waiting.store(self.waiting.load(Ordering::Relaxed) | CLOSED, Ordering::Release);
     }
 
     /// All senders were told that the channel is closed.
     pub(crate) fn no_senders(&self) {
-        // Release: as in `set_len`. It comes after `close`, so nobody takes the channel for empty and open.
-        self.waiting.store(0, Ordering::Release);
+        // Release: as in `set_len`.
+        self.waiting.store(self.waiting.load(Ordering::Relaxed) & (CLOSED | TIMED), Ordering::Release);
     }
 
     // ---- from anywhere ----------------------------------------------------------------------
@@ -135,22 +141,22 @@ impl Mirror {
     #[inline(always)]
     pub(crate) fn is_closed(&self) -> bool {
         // Acquire: pairs with the Release in `close`.
-        self.closed.load(Ordering::Acquire)
+        self.waiting.load(Ordering::Acquire) & CLOSED != 0
     }
 
-    /// Whether there was an instant, just now, at which nothing could be received and the channel was open.
+    /// Whether there was an instant, just now, at which nothing could be received and the channel was open. Never so for a timer's.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
-        // Acquire: these looks come before the one at `closed`; in the other order a value taken in between would make
+        // Acquire: the look at `len` comes before the one at the end; in the other order a value taken in between would make
         // "not closed, later empty" out of two instants at which the channel was ready or closed.
-        self.len.load(Ordering::Acquire) == 0 && self.waiting.load(Ordering::Acquire) == 0 && !self.is_closed()
+        self.len.load(Ordering::Acquire) == 0 && self.waiting.load(Ordering::Acquire) == 0
     }
 
     /// Whether there was an instant, just now, at which the channel was open and its buffer of `cap` slots full, so that nobody waited to
     /// receive.
     #[inline(always)]
     pub(crate) fn is_full(&self, cap: usize) -> bool {
-        // Acquire: before the look at `closed`, as above.
+        // Acquire: before the look at the end, as above.
         self.len.load(Ordering::Acquire) == cap && !self.is_closed()
     }
 

@@ -81,7 +81,7 @@ impl Header {
         Header {
             // A timer that fires tries the lock.
             lock: if source.is_some() { BiasedLock::unbiased() } else { BiasedLock::new() },
-            mirror: Mirror::new(),
+            mirror: Mirror::new(source.is_some()),
             slots,
             recvq: UnsafeCell::new(List::new()),
             sendq: UnsafeCell::new(List::new()),
@@ -167,7 +167,7 @@ impl Header {
     /// Whether there was an instant, just now, at which a receive was not possible (C-23). Never so for a timer's channel.
     #[inline(always)]
     pub(super) fn surely_empty(&self) -> bool {
-        self.source.is_none() && self.mirror.is_empty()
+        self.mirror.is_empty()
     }
 
     /// The same as one of several looks, for [`none_possible`](crate::mirror::none_possible).

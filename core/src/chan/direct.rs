@@ -253,17 +253,11 @@ impl ByteChan {
         h.mirror.look(|m| if sends { m.is_full(h.slots) } else { m.is_empty() })
     }
 
-    /// [`recv_code`](ByteChan::recv_code) with `NOWAIT`, for who looks again and again.
-    ///
-    /// # Safety
-    /// As for `recv`.
+    /// All of a receive that does not wait where there was an instant, just now, at which the channel was empty and open: its answer is `WouldBlock`. False
+    /// says nothing, and nothing has happened.
     #[inline(always)]
-    pub unsafe fn recv_now(&self, elem: *mut u8) -> i32 {
-        if finds_nothing(self.header()) {
-            return code_of(Error::WouldBlock);
-        }
-        // SAFETY: by the caller.
-        unsafe { self.recv_extra(elem, NOWAIT) }
+    pub fn finds_nothing(&self) -> bool {
+        finds_nothing(self.header())
     }
 
     /// The same about channel and caller; see [`is_ordinary`].

@@ -15,7 +15,7 @@ struct Toy {
 
 impl Toy {
     fn with(n: usize) -> Toy {
-        let mirror = Mirror::new();
+        let mirror = Mirror::new(false);
         mirror.set_len(n);
         Toy { lock: Mutex::new(Rank::Chan, n), mirror }
     }
