@@ -164,7 +164,10 @@ fn try_recv(slf: *mut PyObject, _: *mut PyObject) -> Res<Obj> {
     match unsafe { channel(slf).recv(ptr::from_mut(&mut elem).cast(), raw::NOWAIT) } {
         // SAFETY: the channel has handed its reference over.
         Ok(()) => unsafe { Obj::own(elem) },
-        Err(Error::WouldBlock | Error::TimedOut) => Err(py::raise(consts().would_block, "nothing to receive now")),
+        // SAFETY: the constants are alive.
+        Err(Error::WouldBlock | Error::TimedOut) => {
+            Err(unsafe { py::raise_text(consts().would_block, consts().nothing_now) })
+        }
         Err(e) => Err(failed(slf, e, "try_recv")),
     }
 }
@@ -217,39 +220,47 @@ fn exit(slf: *mut PyObject, args: Args<'_>) -> Res<Obj> {
     close(slf, ptr::null_mut())
 }
 
-py::fast!(send_long_slot, "send", send);
-py::fast!(recv_long_slot, "recv", recv);
+py::fast!(send_long, "send", send);
+py::fast!(recv_long, "recv", recv);
 
-/// `Chan.send`: what is done at once is done here. Views go the long way.
-unsafe extern "C" fn send_slot(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    n: f::Py_ssize_t,
-    names: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: CPython calls a method of `Chan` with one, and with n arguments; P1.
-    if n == 1 && names.is_null() && put_at_once(slf, unsafe { *args }) {
-        return py::none().into_ptr();
-    }
-    // SAFETY: the same arguments.
-    unsafe { send_long_slot(slf, args, n, names) }
-}
-
-/// `Chan.recv`, as above.
-unsafe extern "C" fn recv_slot(
-    slf: *mut PyObject,
-    args: *const *mut PyObject,
-    n: f::Py_ssize_t,
-    names: *mut PyObject,
-) -> *mut PyObject {
-    if n == 0 && names.is_null() {
-        if let Some(value) = take_at_once(slf) {
-            return value.into_ptr();
+/// The C entries of `send` and `recv`: of a `Chan`, and of a view, which says by `$of` whose it is. What is done at once is done here; the long way is a
+/// jump.
+macro_rules! entries {
+    ($send:ident, $recv:ident, $of:expr) => {
+        unsafe extern "C" fn $send(
+            slf: *mut PyObject,
+            args: *const *mut PyObject,
+            n: f::Py_ssize_t,
+            names: *mut PyObject,
+        ) -> *mut PyObject {
+            // SAFETY: CPython calls a method with an object of its type, and a METH_FASTCALL | METH_KEYWORDS one with n arguments; P1.
+            unsafe {
+                if n == 1 && names.is_null() && put_at_once($of(slf), *args) {
+                    return py::none().into_ptr();
+                }
+                send_long(slf, args, n, names)
+            }
         }
-    }
-    // SAFETY: the same arguments.
-    unsafe { recv_long_slot(slf, args, n, names) }
+
+        unsafe extern "C" fn $recv(
+            slf: *mut PyObject,
+            args: *const *mut PyObject,
+            n: f::Py_ssize_t,
+            names: *mut PyObject,
+        ) -> *mut PyObject {
+            if n == 0 && names.is_null() {
+                if let Some(value) = take_at_once($of(slf)) {
+                    return value.into_ptr();
+                }
+            }
+            // SAFETY: as above.
+            unsafe { recv_long(slf, args, n, names) }
+        }
+    };
 }
+
+entries!(send_slot, recv_slot, |slf| slf);
+entries!(send_view_slot, recv_view_slot, held);
 
 py::fast!(exit_slot, "__exit__", exit);
 py::plain!(try_send_slot, try_send);
@@ -431,8 +442,8 @@ const RECV_DOC: &CStr =
     c"recv($self, *, timeout=None)\n--\n\nTake the next value. ``ChanClosed`` once closed and drained.";
 const SEND: f::PyMethodDef = f::fastcall(c"send", send_slot, SEND_DOC);
 const RECV: f::PyMethodDef = f::fastcall(c"recv", recv_slot, RECV_DOC);
-const SEND_LONG: f::PyMethodDef = f::fastcall(c"send", send_long_slot, SEND_DOC);
-const RECV_LONG: f::PyMethodDef = f::fastcall(c"recv", recv_long_slot, RECV_DOC);
+const SEND_VIEW: f::PyMethodDef = f::fastcall(c"send", send_view_slot, SEND_DOC);
+const RECV_VIEW: f::PyMethodDef = f::fastcall(c"recv", recv_view_slot, RECV_DOC);
 const TRY_SEND: f::PyMethodDef = f::onearg(
     c"try_send",
     try_send_slot,
@@ -462,8 +473,8 @@ const GENERIC: f::PyMethodDef =
 
 static METHODS: Table<f::PyMethodDef, 12> =
     Table::new([SEND, RECV, TRY_SEND, TRY_RECV, TO_SEND, CLOSE, REDUCE, CASE, ENTER, EXIT, GENERIC, f::END]);
-static SENDER_METHODS: Table<f::PyMethodDef, 6> = Table::new([SEND_LONG, TRY_SEND, TO_SEND, CLOSE, REDUCE, f::END]);
-static RECEIVER_METHODS: Table<f::PyMethodDef, 5> = Table::new([RECV_LONG, TRY_RECV, REDUCE, CASE, f::END]);
+static SENDER_METHODS: Table<f::PyMethodDef, 6> = Table::new([SEND_VIEW, TRY_SEND, TO_SEND, CLOSE, REDUCE, f::END]);
+static RECEIVER_METHODS: Table<f::PyMethodDef, 5> = Table::new([RECV_VIEW, TRY_RECV, REDUCE, CASE, f::END]);
 
 static GETTERS: Table<f::PyGetSetDef, 7> = Table::new([
     f::getter(c"cap", cap_slot, c"How many values it buffers."),

@@ -22,6 +22,8 @@ pub struct Consts {
     pub threading: *mut PyObject,
     pub trace_hook: *mut PyObject,
     pub profile_hook: *mut PyObject,
+    /// What `WouldBlock` of `try_recv` says.
+    pub nothing_now: *mut PyObject,
     pub types: Types,
 }
 
@@ -68,6 +70,7 @@ pub fn init(types: Types) -> Res<()> {
         threading: py::import(c"threading")?.attr(c"__dict__")?.into_ptr(),
         trace_hook: py::interned(c"_trace_hook")?.into_ptr(),
         profile_hook: py::interned(c"_profile_hook")?.into_ptr(),
+        nothing_now: py::string("nothing to receive now")?.into_ptr(),
         types,
     };
     let _ = CONSTS.set(consts);

@@ -244,6 +244,16 @@ pub fn raise(kind: *mut PyObject, message: &str) -> Raised {
     Raised(PhantomData)
 }
 
+/// The same with a text that is there already.
+///
+/// # Safety
+/// Both are live, and `kind` is an exception class.
+pub unsafe fn raise_text(kind: *mut PyObject, text: *mut PyObject) -> Raised {
+    // SAFETY: P1, and the caller's.
+    unsafe { f::PyErr_SetObject(kind, text) };
+    Raised(PhantomData)
+}
+
 pub fn type_error(message: &str) -> Raised {
     // SAFETY: a class of the interpreter's own.
     raise(unsafe { f::PyExc_TypeError }, message)

@@ -474,6 +474,8 @@ def test_references_balance() -> None:
         for _ in range(25_000):
             u.send(token)
             b.recv()
+            b.sender.send(token)
+            b.receiver.recv()
             b.try_send(token)
             zokor.select(b)
             zokor.select(b.to_send(token), timeout=0)
