@@ -262,7 +262,7 @@ def absent(results, table):
     missing = {}
     for row in table:
         for p, why in results["rows"].get(row.key, {}).get("absent", {}).items():
-            missing.setdefault((p, why), []).append(row.title.split(",")[0])
+            missing.setdefault((p, why), []).append(row.title.split(", ")[0])
     if not missing:
         return []
     lines = [f"- {p}: {', '.join(dict.fromkeys(titles))}: {why}." for (p, why), titles in missing.items()]
