@@ -164,8 +164,8 @@ fn try_recv(slf: *mut PyObject, _: *mut PyObject) -> Res<Obj> {
     match unsafe { channel(slf).recv(ptr::from_mut(&mut elem).cast(), raw::NOWAIT) } {
         // SAFETY: the channel has handed its reference over.
         Ok(()) => unsafe { Obj::own(elem) },
-        // SAFETY: the constants are alive.
         Err(Error::WouldBlock | Error::TimedOut) => {
+            // SAFETY: the constants are alive.
             Err(unsafe { py::raise_text(consts().would_block, consts().nothing_now) })
         }
         Err(e) => Err(failed(slf, e, "try_recv")),
