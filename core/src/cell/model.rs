@@ -18,6 +18,18 @@ pub(crate) const LOOKS: u32 = 1;
 /// As above.
 pub(crate) const PAUSE: u32 = 1;
 
+/// As above.
+pub(crate) const TURN: u32 = 1;
+
+/// As above.
+pub(crate) const AWAY: u32 = 1;
+
+/// As above.
+pub(crate) const ANSWER: u32 = 1;
+
+/// As above.
+pub(crate) const GLANCE: u32 = 1;
+
 /// Runs a model with every interleaving of its threads that has at most `bound` preemptions, or as many as the environment says.
 #[cfg(test)]
 pub(crate) fn check(bound: usize, f: impl Fn() + Sync + Send + 'static) {

@@ -20,6 +20,19 @@ pub(crate) const LOOKS: u32 = 10;
 /// some hundred nanoseconds for the cache lines.
 pub(crate) const PAUSE: u32 = 64;
 
+/// For how many turns of the hint the owner of a lock is left undisturbed by who wants it: about two microseconds, in which it does some
+/// hundred uses of it. The longer, the less the cache lines cost that go with it.
+pub(crate) const TURN: u32 = 128;
+
+/// For how many turns who has offered a lock leaves it alone: until the other one has it, and has made itself the owner.
+pub(crate) const AWAY: u32 = 32;
+
+/// How often somebody looks for the answer of the owner that it has asked: for some 10 µs in all, which is what it costs to do without.
+pub(crate) const ANSWER: u32 = 150;
+
+/// Turns of the hint between two of these looks.
+pub(crate) const GLANCE: u32 = 4;
+
 /// Plain shared memory whose exclusion is proven by the code around it.
 #[derive(Debug, Default)]
 #[repr(transparent)]

@@ -42,7 +42,7 @@ impl Header {
             (*wt).begin_single();
             (*node).set(wt, elem, 0, false);
             self.enqueue(node, sends);
-            self.unlock();
+            self.lock.unlock_to_park(|| !w.has_more());
             sched::park_on(w, g, if sends { Reason::ChanSend } else { Reason::ChanRecv });
             (*node).ok
         }

@@ -456,6 +456,13 @@ impl Worker {
         self.queue.len_hint() >= super::find::worth() || (self.queue.has_work_hint() && !self.seat.is_permitted())
     }
 
+    /// Whether it has something to run after the goroutine that runs now, so far as can be seen at once.
+    pub fn has_more(&self) -> bool {
+        // SAFETY: K1.
+        let bound = unsafe { &*self.bound.get() };
+        !self.next_bound.get().is_null() || !bound.is_empty() || self.queue.has_work_hint()
+    }
+
     /// Whether started pinned goroutines wait to run on this thread.
     pub fn has_bound_work(&self) -> bool {
         // SAFETY: K1.

@@ -5,11 +5,12 @@
 //!
 //! # State
 //!
-//! `owner`: `NOBODY`, or the thread that has the lock to itself and the number of the grant. `lock`: taken by everybody else.
+//! `owner`: `NOBODY`, or the thread that has the lock to itself and the number of the grant, with the marks `ASKED`, somebody waits for it, and
+//! `OFFERED`, the owner does not enter by it any more. `lock`: taken by everybody else.
 //! `inside[n]`: the thread that has, or had, grant `n` is in a section by it, or about to find that it has it no more.
-//! `guarded`: under the lock; who took it last and how often in a row, how many grants there were, and by which way it is held.
+//! `guarded`: under the lock; who took it last and how often in a row, from whom grants were taken by force, and by which way it is held.
 //!
-//! A thread is told apart by a word that it alone has while it lives: a multiple of `GRANTS`, or 0 for those who never own a lock.
+//! A thread is told apart by a word that it alone has while it lives: a multiple of `OURS`, or 0 for those who never own a lock.
 //!
 //! # Protocol
 //!
@@ -17,52 +18,77 @@
 //! owner                                    anybody else
 //!   B1  inside[n] = 1                        R1  take `lock`
 //!   B2  light fence                          R2  if owner is NOBODY: in the section
-//!   B3  if owner is still me and n:          R3  owner = NOBODY
-//!         in the section                     R4  heavy fence
-//!       else inside[n] = 0 as in B4 to       R5  sleep while inside[n] is 1; then in the section
-//!         B6, and the other way
+//!   B3  if owner is still me and n:          R3  owner |= ASKED, look some times for OFFERED
+//!         in the section                     R4  owner = NOBODY
+//!       else inside[n] = 0 as in B4 to       R5  without OFFERED: heavy fence
+//!         B6, and the other way              R6  sleep while inside[n] is 1; then in the section
 //!   B4  inside[n] = 0    (Release)
-//!   B5  light fence
-//!   B6  if sleepers != 0: wake
+//!   B5  light fence                        owner, the other way
+//!   B6  if sleepers != 0: wake               A1  if owner is me, n and ASKED: owner |= OFFERED
+//!                                            A2  R1, and if owner is still me: take the marks back,
+//!                                                in the section; else R2
 //! ```
 //!
-//! Whoever has taken `lock` many times in a row becomes the owner. Each grant but the first needs `MORE` times as many turns as the one
-//! before, and there are `GRANTS` of them: a lock that is passed around pays for a few heavy fences in its life, and not for one per
-//! turn.
+//! Whoever has taken `lock` many times in a row becomes the owner. Two threads that both use the lock all the time take turns: each
+//! leaves the other undisturbed for a moment, asks, and is offered the lock with the next use that the other would have made of it. That costs a few
+//! cache lines per turn, and no fence. Who parks its goroutine in the section, has nothing else to run and has met others here offers the lock on its way out.
+//!
+//! From an owner that does not answer the lock is taken by force, with a heavy fence. Nobody knows then when that one will find out, so the number of its
+//! grant goes to nobody else before it has taken `lock`; there are `GRANTS` numbers. And after each owner that did not answer it takes
+//! twice as many turns in a row to make one, until those who meet here have done so often: a lock does not pay for many heavy fences.
 //!
 //! # Invariants
 //!
-//! - **BL1** `owner` is written under `lock`, by a thread that names itself or `NOBODY`. A number is granted once, so a value that comes back
-//!   was never away, and `inside[n]` is written by one thread.
-//! - **BL2** Two threads are never in the section at once. B1 to B3 and R3 to R5 are a Dekker pair (`fence.rs`): the owner sees `NOBODY` and
-//!   goes the other way, or R5 sees its `inside[n]` and waits. Others meet at `lock`, which is held from R1 to the end of the section.
-//! - **BL3** Who sleeps at R5 is woken: B4 to B6 are U1 to U3 of `RawLock`, with `inside[n]` for `state` (its K2).
+//! - **BL1** `owner` is written under `lock`, by a thread that names itself or `NOBODY`, but for the marks; `OFFERED` is set by the owner alone. A number is
+//!   granted again only when its last owner will not write `inside[n]` any more. It does so only after having seen itself, unmarked, in `owner`. If it has offered the lock,
+//!   its mark was the last it wrote there, and was taken back by itself alone; if the lock was taken by force, it has taken `lock` since and seen somebody else in `owner`. So one
+//!   thread at a time writes `inside[n]`.
+//! - **BL2** Two threads are never in the section at once. B1 to B3 and R4 to R6 are a Dekker pair (`fence.rs`): the owner sees `NOBODY` and
+//!   goes the other way, or R6 sees its `inside[n]` and waits. With `OFFERED` no fence is needed: the owner enters by `lock` from then on, and who sees the
+//!   mark sees the `inside[n]` of the section in which it was made. Others meet at `lock`, which is held from R1 to the end of the section.
+//! - **BL3** Who sleeps at R6 is woken: B4 to B6 are U1 to U3 of `RawLock`, with `inside[n]` for `state` (its K2).
 //! - **BL4** The last access of `unlock` to the lock is B4 or that of `RawLock` (its K4): whoever is next may free it.
 //! - **BL5** There is an owner only where light fences cost nothing, or where a tool has to see them.
 //!
 //! # Orderings
 //!
-//! B4 is Release and R5 Acquire: the section after it sees the owner's. An owner that enters needs no Acquire: since the grant, which it
-//! made under `lock`, nobody else was in the section. `owner` is Relaxed: R2 is ordered by `lock`, and B3 by the fences.
+//! B4 is Release and R6 Acquire: the section after it sees the owner's. An owner that enters needs no Acquire: since the grant, which it
+//! made under `lock`, nobody else was in the section. `OFFERED` is set with Release, and R4 is an exchange with Acquire, for BL2; it tells as well whether the mark was there. Otherwise `owner` is
+//! Relaxed: R2 is ordered by `lock`, and B3 by the fences.
 
 use super::fence::{known_light_fence, light_fences_known};
-use super::lock::{comes_soon, wake, RawLock};
+use super::lock::{answers_soon, comes_soon, pause, wake, RawLock};
 use super::{futex_wait, heavy_fence, sleepers};
-use crate::cell::{AtomicU32, AtomicUsize, Ordering, UnsafeCell};
+use crate::cell::{AtomicU32, AtomicUsize, Ordering, UnsafeCell, AWAY, TURN};
 use crate::rank::{self, Rank};
 use std::array;
 
-/// How often a lock can get an owner; a power of two.
+/// How many owners may be missing, their grants taken by force; a power of two.
 pub(crate) const GRANTS: usize = 4;
-/// So many turns in a row make the first owner: together they take longer than a heavy fence. Few in checked builds, whose tests are to meet
+/// So many turns in a row make an owner: together they take longer than a heavy fence. Few in checked builds, whose tests are to meet
 /// owners everywhere.
 const TURNS: u32 = match (cfg!(loom), cfg!(debug_assertions)) {
     (true, _) => 1,
     (_, true) => 8,
     _ => 1024,
 };
-/// So many times as many the next one.
-const MORE: u32 = if cfg!(loom) { 1 } else { 8 };
+/// And so many where owners have answered: more than one that meets the others at every turn ever has.
+const SHORT: u32 = match (cfg!(loom), cfg!(debug_assertions)) {
+    (true, _) => 1,
+    (_, true) => 4,
+    _ => 32,
+};
+/// `TURNS` are doubled so often at the most, where one owner after the other does not answer.
+const DOUBLED: u8 = if cfg!(loom) { 0 } else { 10 };
+/// An owner that has offered the lock so often in vain has it to itself again.
+const ALONE: u32 = 1 << 16;
+
+/// In `owner`: somebody waits for the lock.
+const ASKED: usize = GRANTS;
+/// In `owner`: the owner enters by `lock` alone until it has taken this back, under `lock`.
+const OFFERED: usize = 2 * GRANTS;
+/// What tells an owner apart is a multiple of this.
+const OURS: usize = 4 * GRANTS;
 /// No thread, whatever the number of the grant.
 const NOBODY: usize = usize::MAX;
 /// `held`: by `lock`, and not by a grant.
@@ -86,9 +112,18 @@ struct Guarded {
     left: u32,
     /// Turns in a row that make an owner.
     turns: u32,
-    granted: u8,
+    /// Owners in a row that did not answer.
+    forced: u8,
+    /// How many of `missing` there are.
+    absent: u8,
     /// The grant by which the lock is held, or `BY_LOCK`.
     held: u8,
+    /// Several threads use the lock. Who parks offers it.
+    shared: bool,
+    /// How often that was in vain, in a row.
+    alone: u32,
+    /// By number of the grant, whom it was taken from by force and who has not been here since; 0: nobody.
+    missing: [usize; GRANTS],
 }
 
 /// What the short way of a thread into its own section has come to: see [`BiasedLock::lock_owned`].
@@ -132,16 +167,26 @@ unsafe impl Sync for BiasedLock {}
 impl BiasedLock {
     /// A free lock.
     pub(crate) fn new() -> BiasedLock {
-        BiasedLock::after_grants(0)
+        BiasedLock::after([0; GRANTS])
     }
 
     /// A free lock that never has an owner, and so can be tried.
     pub(crate) fn unbiased() -> BiasedLock {
-        BiasedLock::after_grants(GRANTS as u8)
+        BiasedLock::after([NOBODY; GRANTS])
     }
 
-    fn after_grants(granted: u8) -> BiasedLock {
-        let guarded = Guarded { last: 0, left: TURNS, turns: TURNS, granted, held: BY_LOCK };
+    fn after(missing: [usize; GRANTS]) -> BiasedLock {
+        let guarded = Guarded {
+            last: 0,
+            left: TURNS,
+            turns: TURNS,
+            forced: 0,
+            absent: 0,
+            held: BY_LOCK,
+            shared: false,
+            alone: 0,
+            missing,
+        };
         BiasedLock {
             owner: AtomicUsize::new(NOBODY),
             lock: RawLock::new(),
@@ -154,24 +199,23 @@ impl BiasedLock {
     /// unless it lies at a lower address.
     #[inline(always)]
     pub(crate) fn lock(&self, me: usize) {
-        debug_assert!(me % GRANTS == 0);
+        debug_assert!(me % OURS == 0);
         let owner = self.owner.load(Ordering::Relaxed);
         let n = owner ^ me;
-        if n < GRANTS {
-            if self.enter(n, owner) {
-                return;
-            }
-            self.leave(n).wake();
+        if n < OURS && self.enter_or_offer(n, owner) {
+            return;
         }
-        self.lock.lock();
+        if !self.lock.lock_at_once() {
+            self.lock_contended();
+        }
         if self.owner.load(Ordering::Relaxed) != NOBODY {
-            self.revoke();
+            self.take_over(me);
         }
         // SAFETY: we are in the section.
         self.guarded.with_mut(|g| unsafe {
             (*g).held = BY_LOCK;
             if (*g).last != me {
-                ((*g).last, (*g).left) = (me, (*g).turns);
+                (*g).changes_hands(me);
                 return;
             }
             (*g).left -= 1;
@@ -245,6 +289,31 @@ impl BiasedLock {
         }
     }
 
+    /// The owner's way in: false if it is the other way.
+    #[inline(always)]
+    fn enter_or_offer(&self, n: usize, owner: usize) -> bool {
+        if n < GRANTS {
+            if self.enter(n, owner) {
+                return true;
+            }
+            self.leave(n).wake();
+        }
+        self.offer(owner);
+        false
+    }
+
+    /// A1. Whoever has asked is left undisturbed for a while then.
+    #[cold]
+    #[inline(never)]
+    fn offer(&self, owner: usize) {
+        let asked = owner | ASKED;
+        // Release pairs with the Acquire in `take_over`: whoever takes the lock sees what we did.
+        let offered = self.owner.compare_exchange(asked, asked | OFFERED, Ordering::Release, Ordering::Relaxed);
+        if offered.is_ok() {
+            pause(AWAY);
+        }
+    }
+
     /// B1 to B3: false if the grant was taken back; then B4 to B6 are to follow.
     #[inline(always)]
     fn enter(&self, n: usize, owner: usize) -> bool {
@@ -286,25 +355,88 @@ impl BiasedLock {
         Sleeper(if sleepers::nobody() { 0 } else { addr })
     }
 
+    /// Gives the lock back on the way to park. Where others use it as well it is offered to them.
+    ///
+    /// # Safety
+    ///
+    /// As for [`unlock`](BiasedLock::unlock).
+    #[inline(always)]
+    pub(crate) unsafe fn unlock_to_park(&self, is_last: impl FnOnce() -> bool) {
+        // SAFETY: by the caller we are in the section.
+        if self.guarded.with(|g| unsafe { (*g).shared && (*g).held != BY_LOCK }) && is_last() {
+            // Release pairs with the Acquire in `take_over`: who sees the mark sees that we are inside. By then we are the owner,
+            // or nobody is, whose word has all bits set already.
+            self.owner.fetch_or(OFFERED, Ordering::Release);
+        }
+        // SAFETY: by the caller.
+        unsafe { self.unlock() };
+    }
+
+    /// Takes `lock` from others who use it.
+    #[cold]
+    #[inline(never)]
+    fn lock_contended(&self) {
+        self.lock.lock_slow();
+        if self.owner.load(Ordering::Relaxed) == NOBODY {
+            // SAFETY: we are in the section.
+            self.guarded.with_mut(|g| unsafe { (*g).is_shared() });
+        }
+    }
+
     /// `last` becomes the owner, if there are grants left and it is one who can be.
     #[cold]
     #[inline(never)]
     fn grant(&self, g: &mut Guarded) {
         g.left = g.turns;
-        if g.last != 0 && usize::from(g.granted) < GRANTS && light_fences_known() {
-            self.owner.store(g.last ^ usize::from(g.granted), Ordering::Relaxed);
-            g.granted += 1;
-            g.turns *= MORE;
+        let free = g.missing.iter().position(|m| *m == 0);
+        if let (Some(n), true) = (free, g.last != 0 && light_fences_known()) {
+            self.owner.store(g.last ^ n, Ordering::Relaxed);
         }
     }
 
-    /// R3 to R5.
+    /// R3 to R6, and A2.
     #[cold]
     #[inline(never)]
-    fn revoke(&self) {
-        let n = self.owner.load(Ordering::Relaxed) % GRANTS;
-        self.owner.store(NOBODY, Ordering::Relaxed);
-        heavy_fence();
+    fn take_over(&self, me: usize) {
+        let owner = self.owner.load(Ordering::Relaxed);
+        if owner ^ me < OURS {
+            self.owner.store(owner & !(ASKED | OFFERED), Ordering::Relaxed);
+            // SAFETY: we hold `lock` and are the owner.
+            self.guarded.with_mut(|g| unsafe { (*g).came_back() });
+            return;
+        }
+        self.ask();
+        // Acquire pairs with the Release in `offer` and `unlock_to_park`: see BL2.
+        let offered = self.owner.swap(NOBODY, Ordering::Acquire) & OFFERED != 0;
+        if !offered {
+            heavy_fence();
+        }
+        self.wait_until_out(owner % GRANTS);
+        // SAFETY: we are in the section.
+        self.guarded.with_mut(|g| unsafe {
+            match offered {
+                true => (*g).forced = 0,
+                false => (*g).misses(owner),
+            }
+            (*g).is_shared();
+        });
+    }
+
+    /// R3. The owner has its turn first.
+    fn ask(&self) {
+        // Relaxed: what it sees is looked at again when the lock is taken.
+        let is_offered = || self.owner.load(Ordering::Relaxed) & OFFERED != 0;
+        if is_offered() {
+            return;
+        }
+        pause(TURN);
+        if self.owner.fetch_or(ASKED, Ordering::Relaxed) & OFFERED == 0 {
+            answers_soon(is_offered);
+        }
+    }
+
+    /// R6.
+    fn wait_until_out(&self, n: usize) {
         let word = &self.inside[n];
         // Acquire pairs with the Release in `leave`, here and below: we see what the owner did.
         if comes_soon(|| word.load(Ordering::Acquire) == 0) {
@@ -318,6 +450,50 @@ impl BiasedLock {
             futex_wait(word, 1, i64::MAX);
         }
         sleepers::leave(addr);
+    }
+}
+
+impl Guarded {
+    /// `me` takes the lock after somebody else.
+    #[inline(always)]
+    fn changes_hands(&mut self, me: usize) {
+        self.turns -= self.turns.saturating_sub(SHORT) / 32; // those who meet here all the time are worth another try
+        (self.last, self.left) = (me, self.turns);
+        if self.absent != 0 {
+            self.is_here(me);
+        }
+    }
+
+    /// If `me` was missing, it is not any more: BL1.
+    #[cold]
+    #[inline(never)]
+    fn is_here(&mut self, me: usize) {
+        for m in self.missing.iter_mut().filter(|m| **m == me && me != 0) {
+            (*m, self.absent) = (0, self.absent - 1);
+        }
+    }
+
+    /// The lock was taken from `owner` by force.
+    fn misses(&mut self, owner: usize) {
+        self.missing[owner % GRANTS] = owner / OURS * OURS;
+        self.absent += 1;
+        self.turns = TURNS << self.forced;
+        self.forced = (self.forced + 1).min(DOUBLED);
+    }
+
+    /// Another one than the owner wants the lock, or several do at the same time.
+    fn is_shared(&mut self) {
+        (self.shared, self.alone) = (true, 0);
+        if self.forced == 0 {
+            self.turns = SHORT;
+        }
+        self.left = self.turns;
+    }
+
+    /// The owner was offered the lock by itself.
+    fn came_back(&mut self) {
+        self.alone += 1;
+        self.shared = self.alone < ALONE;
     }
 }
 

@@ -52,7 +52,7 @@
 
 use super::fence::lightest_fence;
 use super::{futex_wait, futex_wake_addr, heavy_fence, light_fence, sleepers};
-use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, LOOKS, PAUSE};
+use crate::cell::{const_new, spin_loop, AtomicU32, Ordering, ANSWER, GLANCE, LOOKS, PAUSE};
 use crate::rank::{self, Rank};
 
 /// A lock without data, of rank [`Rank::Chan`].
@@ -94,10 +94,16 @@ impl RawLock {
     /// it lies at a lower address.
     #[inline(always)]
     pub(crate) fn lock(&self) {
-        rank::acquire(Rank::Chan, self.addr());
-        if !self.try_acquire() {
+        if !self.lock_at_once() {
             self.lock_slow();
         }
+    }
+
+    /// Takes the lock if it is free at once, and says whether it did; if not, [`lock_slow`](RawLock::lock_slow) is to follow. The caller is as for `lock`.
+    #[inline(always)]
+    pub(super) fn lock_at_once(&self) -> bool {
+        rank::acquire(Rank::Chan, self.addr());
+        self.try_acquire()
     }
 
     /// Takes the lock if it is free at once, and says whether it did.
@@ -131,7 +137,7 @@ impl RawLock {
     /// faster than with a competitor that asks for its cache line all the time, and so does the competitor in its turn.
     #[cold]
     #[inline(never)]
-    fn lock_slow(&self) {
+    pub(super) fn lock_slow(&self) {
         // Relaxed: only a hint whether the read-modify-write is worth it.
         if comes_soon(|| self.state.load(Ordering::Relaxed) == 0 && self.try_acquire()) {
             return;
@@ -152,11 +158,29 @@ pub(super) fn comes_soon(it: impl Fn() -> bool) -> bool {
         if it() {
             return true;
         }
-        for _ in 0..PAUSE {
-            spin_loop();
-        }
+        pause(PAUSE);
     }
     false
+}
+
+/// Waits for so many turns of the hint.
+#[inline(always)]
+pub(super) fn pause(turns: u32) {
+    for _ in 0..turns {
+        spin_loop();
+    }
+}
+
+/// The same as [`comes_soon`] where the answer comes with the next use that the other side makes of the lock, or not for long.
+#[inline(always)]
+pub(super) fn answers_soon(it: impl Fn() -> bool) -> bool {
+    for _ in 0..ANSWER {
+        if it() {
+            return true;
+        }
+        pause(GLANCE);
+    }
+    it()
 }
 
 /// U2 and U3 for the lock, or another word to sleep at, that is or was at `addr`, where they are not as short as usual.

@@ -1,6 +1,6 @@
 //! The channel lock: exclusion, owners that come and go, wake-ups; on threads and in a model.
 
-use super::{BiasedLock, Ordering, Owned, BY_LOCK, GRANTS, NOBODY};
+use super::{BiasedLock, Ordering, Owned, ASKED, BY_LOCK, GRANTS, NOBODY, OFFERED};
 use crate::cell::UnsafeCell;
 
 struct Counter(BiasedLock, UnsafeCell<u64>);
@@ -26,7 +26,15 @@ impl Counter {
         held
     }
 
-    /// The same, by the short way if that is open.
+    /// Adds one, as the thread `me`, which then parks and has nothing else to run if `is_last`.
+    fn add_and_park(&self, me: usize, is_last: bool) {
+        self.0.lock(me);
+        self.count();
+        // SAFETY: locked above.
+        unsafe { self.0.unlock_to_park(|| is_last) };
+    }
+
+    /// The same as `add`, by the short way if that is open.
     fn add_shortly(&self, me: usize) {
         let grant = match self.0.lock_owned(me) {
             Owned::Held(grant) => grant,
@@ -58,8 +66,18 @@ impl Counter {
         self.1.with(|n| unsafe { *n })
     }
 
+    fn owner(&self) -> usize {
+        self.0.owner.load(Ordering::Relaxed)
+    }
+
     fn has_owner(&self) -> bool {
-        self.0.owner.load(Ordering::Relaxed) != NOBODY
+        self.owner() != NOBODY
+    }
+
+    /// How many owners are missing. For who has it alone.
+    fn absent(&self) -> u8 {
+        // SAFETY: by the caller.
+        self.0.guarded.with(|g| unsafe { (*g).absent })
     }
 }
 
@@ -104,19 +122,16 @@ mod threads {
     use crate::sys::bias::{light_fences_known, TURNS};
     use std::sync::Arc;
 
-    /// Takes the lock until it is owned, or until it could not be any more.
-    fn bias(c: &Counter, me: usize, granted: usize) -> bool {
-        for _ in 0..=(TURNS << (3 * granted.min(GRANTS))) {
-            c.add(me);
-        }
-        c.add(me) != BY_LOCK
+    /// Takes the lock until it is owned, or until it could not be any more. Says whether it is.
+    fn bias(c: &Counter, me: usize) -> bool {
+        (0..TURNS << (GRANTS + 2)).any(|_| c.add(me) != BY_LOCK)
     }
 
     #[test]
     fn many_turns_in_a_row_make_an_owner() {
         crate::sys::init();
         let c = Counter::new();
-        assert_eq!(bias(&c, word(1), 0), light_fences_known());
+        assert_eq!(bias(&c, word(1)), light_fences_known());
         assert_eq!(c.add(word(2)), BY_LOCK);
         assert!(!c.has_owner());
         assert_eq!(c.add(word(1)), BY_LOCK);
@@ -126,12 +141,12 @@ mod threads {
     fn the_short_way_counts_as_well() {
         crate::sys::init();
         let c = Arc::new(Counter::new());
-        assert_eq!(bias(&c, word(1), 0), light_fences_known());
-        let theirs = c.clone();
+        assert_eq!(bias(&c, word(1)), light_fences_known());
+        let (theirs, before) = (c.clone(), c.sum());
         let other = std::thread::spawn(move || (0..1000).for_each(|_| theirs.add_shortly(word(2))));
         (0..1000).for_each(|_| c.add_shortly(word(1)));
         other.join().unwrap();
-        assert_eq!(c.sum(), u64::from(TURNS) + 2 + 2000);
+        assert_eq!(c.sum(), before + 2000);
     }
 
     #[test]
@@ -139,7 +154,7 @@ mod threads {
         crate::sys::init();
         let two = [Counter::new(), Counter::new()];
         assert!(!add_to_both(&two, word(1)));
-        let owned = two.iter().all(|c| bias(c, word(1), 0));
+        let owned = two.iter().all(|c| bias(c, word(1)));
         for _ in 0..3 {
             assert_eq!(add_to_both(&two, word(1)), owned);
         }
@@ -160,14 +175,14 @@ mod threads {
     #[test]
     fn who_has_no_word_owns_nothing() {
         crate::sys::init();
-        assert!(!bias(&Counter::new(), 0, 0));
+        assert!(!bias(&Counter::new(), 0));
     }
 
     #[test]
     fn a_lock_that_is_tried_has_no_owner() {
         crate::sys::init();
         let c = Counter(BiasedLock::unbiased(), UnsafeCell::new(0));
-        assert!(!bias(&c, word(1), 0));
+        assert!(!bias(&c, word(1)));
         assert!(c.0.try_lock());
         assert!(!c.0.try_lock());
         // SAFETY: locked two lines above.
@@ -189,14 +204,57 @@ mod threads {
     }
 
     #[test]
-    fn grants_come_to_an_end() {
+    fn owners_who_are_missed_have_to_come_back() {
         crate::sys::init();
         let c = Counter::new();
-        for granted in 0..GRANTS {
-            assert_eq!(bias(&c, word(1), granted), light_fences_known(), "grant {granted}");
-            c.add(word(2));
+        for i in 1..=GRANTS {
+            assert_eq!(bias(&c, word(i)), light_fences_known(), "owner {i}");
+            assert_eq!(c.add(word(9)), BY_LOCK);
+            assert_eq!(usize::from(c.absent()), if light_fences_known() { i } else { 0 });
         }
-        assert!(!bias(&c, word(1), GRANTS));
+        assert!(!bias(&c, word(9)));
+        assert_eq!(c.add(0), BY_LOCK); // who never owned it is not missed
+        assert!(!bias(&c, word(9)));
+        assert_eq!(c.add(word(1)), BY_LOCK);
+        assert_eq!(bias(&c, word(9)), light_fences_known());
+    }
+
+    #[test]
+    fn an_owner_that_was_asked_offers_the_lock() {
+        crate::sys::init();
+        let c = Counter::new();
+        if !bias(&c, word(1)) {
+            return;
+        }
+        let owner = c.owner();
+        c.0.owner.fetch_or(ASKED, Ordering::Relaxed);
+        c.0.offer(owner);
+        assert_eq!(c.owner(), owner | ASKED | OFFERED);
+        assert_eq!(c.add(word(2)), BY_LOCK);
+        assert_eq!((c.has_owner(), c.absent()), (false, 0));
+        assert!(bias(&c, word(1)));
+        c.0.owner.fetch_or(ASKED, Ordering::Relaxed);
+        assert_eq!(c.add(word(1)), BY_LOCK); // nobody has come
+        assert_eq!(c.owner(), owner);
+    }
+
+    #[test]
+    fn who_parks_last_offers_the_lock_where_others_use_it() {
+        crate::sys::init();
+        let c = Counter::new();
+        bias(&c, word(1));
+        c.add_and_park(word(1), true);
+        assert_eq!(c.owner() & OFFERED != 0, !light_fences_known()); // nobody else was here
+        c.add(word(2));
+        let missed = c.absent();
+        c.add(word(1));
+        bias(&c, word(1));
+        c.add_and_park(word(1), false);
+        assert_eq!(c.owner() & OFFERED != 0, !light_fences_known());
+        c.add_and_park(word(1), true);
+        assert!(c.owner() & OFFERED != 0);
+        c.add(word(2));
+        assert!(!c.has_owner() && c.absent() < missed.max(1));
     }
 
     /// An owner in the section, and others who take the lock away and then sleep until it has left.
@@ -204,7 +262,7 @@ mod threads {
     fn who_takes_it_from_an_owner_waits_for_it() {
         crate::sys::init();
         let c = Arc::new(Counter::new());
-        bias(&c, word(1), 0);
+        bias(&c, word(1));
         let before = c.sum();
         c.0.lock(word(1));
         let others: Vec<_> = (2..5)
@@ -238,7 +296,10 @@ mod threads {
                     let c = Arc::clone(&shared);
                     std::thread::spawn(move || {
                         for k in 0..turns {
-                            c.add(word(i));
+                            match k % 7 {
+                                0 => c.add_and_park(word(i), k % 2 == 0),
+                                _ => drop(c.add(word(i))),
+                            }
                             if k % (1500 * i) == 0 {
                                 std::thread::yield_now(); // leaves the others many turns in a row
                             }
@@ -322,6 +383,37 @@ mod model {
     #[test]
     fn loom_biased_lock_owner_and_two() {
         owned(2, 1, |c, me| drop(c.add(me)));
+    }
+
+    /// An owner that has met another one, and offers the lock when it parks.
+    #[test]
+    fn loom_biased_lock_offered_on_the_way_out() {
+        crate::cell::check(3, || {
+            let c = Arc::new(Counter::new());
+            [1, 1, 2, 1, 1].iter().for_each(|i| drop(c.add(word(*i))));
+            assert!(c.has_owner());
+            let theirs = c.clone();
+            let other = thread::spawn(move || (0..2).for_each(|_| drop(theirs.add(word(2)))));
+            c.add_and_park(word(1), true);
+            c.add(word(1));
+            other.join().unwrap();
+            assert_eq!(c.sum(), 9);
+        });
+    }
+
+    /// Numbers of grants that were taken by force are used again.
+    #[test]
+    fn loom_biased_lock_numbers_again() {
+        crate::cell::check(3, || {
+            let c = Arc::new(Counter::new());
+            [1, 1, 2, 1, 1].iter().for_each(|i| drop(c.add(word(*i))));
+            assert_eq!((c.has_owner(), c.absent()), (true, 0));
+            let theirs = c.clone();
+            let other = thread::spawn(move || (0..3).for_each(|_| drop(theirs.add(word(2)))));
+            (0..2).for_each(|_| drop(c.add(word(1))));
+            other.join().unwrap();
+            assert_eq!(c.sum(), 10);
+        });
     }
 
     #[test]
