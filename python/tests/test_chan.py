@@ -273,7 +273,12 @@ def test_a_busy_channel_meets_threads_and_parked_goroutines() -> None:
         for n in range(3):
             c.send(n)
         assert sorted(back.recv() for _ in range(3)) == [0, 1, 2]
-        thread = threading.Thread(target=lambda: [back.send(n) for n in c])
+
+        def echo() -> None:
+            for n in c:
+                back.send(n)
+
+        thread = threading.Thread(target=echo)
         thread.start()
         for n in range(100):
             c.send(n)
