@@ -283,7 +283,11 @@ impl Header {
         // SAFETY: the lock is held; claimed nodes are ours until their waiters are readied (W3).
         let told = unsafe {
             let told = [self.recvq.get(), self.sendq.get()].map(|q| {
-                (*q).retain(|n| Node::claim(n));
+                let mut walk = sched::Walk::new();
+                (*q).retain(|n| {
+                    walk.come_to(n);
+                    Node::claim(n)
+                });
                 core::mem::take(&mut *q)
             });
             self.mirror.no_senders(); // C6

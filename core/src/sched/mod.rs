@@ -39,7 +39,7 @@ pub use waiting::{
     waits_plainly,
 };
 pub use waking::{
-    ready, ready_all, ready_chain, ready_from_sleep, ready_goroutine, ready_goroutine_of, ready_here, ready_soon,
+    ready, ready_all, ready_chain, ready_from_sleep, ready_goroutine, ready_goroutine_of, ready_here, ready_soon, Walk,
 };
 
 pub(crate) use crate::timers;

@@ -4,6 +4,7 @@
 
 use super::worker::{self, Worker};
 use super::{idle, inject, inject_all, wake_for, wake_for_woken};
+use crate::arch::prefetch;
 use crate::cell::Ordering;
 use crate::goroutine::{State, G};
 use crate::inject::TOGETHER;
@@ -24,6 +25,32 @@ pub unsafe fn ready(wt: *const Waiter) {
             Kind::Goroutine => ready_goroutine(G::of_waiter(wt)),
             Kind::Thread => ThreadWaiter::tell(ThreadWaiter::of(wt)),
         }
+    }
+}
+
+/// Who walks along a long queue waits for the memory of each node in turn, for only a node tells where the next one is. Those of goroutines that were
+/// started one after the other lie at equal distances, so those ahead are asked for as if all did.
+pub struct Walk {
+    before: *mut Node,
+}
+
+/// So many nodes ahead; half as many hide less of the time that memory takes.
+const AHEAD: isize = 16;
+
+impl Walk {
+    /// At the beginning.
+    pub fn new() -> Walk {
+        Walk { before: null_mut() }
+    }
+
+    /// Comes to `node`. Where a guess is wrong a line is fetched in vain; to ask for what is no memory does nothing.
+    #[inline(always)]
+    pub fn come_to(&mut self, node: *mut Node) {
+        let step = node.addr().wrapping_sub(self.before.addr()) as isize;
+        self.before = node;
+        let ahead: *const u8 = node.wrapping_byte_offset(step.wrapping_mul(AHEAD)).cast();
+        prefetch(ahead);
+        prefetch(ahead.wrapping_sub(64)); // a goroutine's header begins there
     }
 }
 
@@ -55,11 +82,13 @@ pub unsafe fn ready_all(mut claimed: List<Node>) {
 /// # Safety
 /// As for [`ready_all`].
 unsafe fn ready_first(claimed: &mut List<Node>, max: usize) {
+    let mut walk = Walk::new();
     for _ in 0..max {
         let node = claimed.pop_front();
         if node.is_null() {
             break;
         }
+        walk.come_to(node);
         // SAFETY: by the caller; the node is not used after its waiter was readied.
         unsafe { ready((*node).waiter) };
     }
@@ -72,8 +101,10 @@ unsafe fn ready_first(claimed: &mut List<Node>, max: usize) {
 #[inline(never)]
 unsafe fn ready_in_batches(mut claimed: List<Node>) {
     let mut batch = Fifo::new();
+    let mut walk = Walk::new();
     while !claimed.is_empty() {
         let node = claimed.pop_front();
+        walk.come_to(node);
         // SAFETY: by the caller; the node is not used after its waiter was readied. What is claimed and not bound is ours (G1).
         unsafe {
             let wt = (*node).waiter;
