@@ -300,6 +300,8 @@ impl Worker {
         self.judge_theft();
         let woken = self.searching.get();
         if !woken && !self.start_searching() {
+            // Enough others search. It may be our CPU that one of them waits for, and lying down would see the work it has not fetched yet.
+            sys::yield_thread();
             return null_mut();
         }
         let g = self.search_passes();
