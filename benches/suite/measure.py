@@ -3,6 +3,7 @@
 import json
 import mmap
 import os
+import re
 import subprocess
 import time
 from dataclasses import asdict, dataclass
@@ -52,6 +53,11 @@ def warm_memory(size):
                 memory[page] = 1
 
 
+def last_words(stderr):
+    """What a program said as it ended, in one line and without the directories of this machine."""
+    return re.sub(r"(^|\s)/\S*/", r"\1", " ".join(stderr.split()) or "no output")[:120]
+
+
 def once(peer, row, n, timeout):
     """One run of one program: its line of JSON."""
     argv = [*peer.argv, row.workload, f"n={n}", *(f"{k}={v}" for k, v in row.args), *peer.options]
@@ -64,8 +70,7 @@ def once(peer, row, n, timeout):
         raise Failed(f"not done after {timeout} s") from None
     lines = [l for l in r.stdout.splitlines() if l.startswith("{")]
     if not lines:
-        said = (r.stderr.strip().splitlines() or ["no output"])[0]
-        raise Failed(f"exit status {r.returncode}: {said[:120]}")
+        raise Failed(f"exit status {r.returncode}: {last_words(r.stderr)}")
     line = json.loads(lines[-1])
     if "na" in line:
         raise NotThere(line["na"])

@@ -84,6 +84,10 @@ class Measuring(unittest.TestCase):
         crash = build.Peer("may", [sys.executable, "-c", "import sys; sys.exit('no stack')"])
         self.assertEqual(measure.row(row("w2-p1"), [crash], PLAN)["failed"], {"may": "exit status 1: no stack"})
 
+    def test_last_words_are_a_line_without_directories(self):
+        self.assertEqual(measure.last_words("thread panicked at /home/me/a-0.1/src/stack.rs:5:1:\nno memory\n"), "thread panicked at stack.rs:5:1: no memory")
+        self.assertEqual(measure.last_words(" \n"), "no output")
+
 
 class Building(unittest.TestCase):
     def test_what_cannot_be_had_is_left_out_with_a_line(self):
