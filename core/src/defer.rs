@@ -241,6 +241,24 @@ pub unsafe fn drain<F: FnMut() -> bool>(mut step: F) {
     }
 }
 
+/// The same of a single value.
+///
+/// # Safety
+/// As for [`drain`].
+pub unsafe fn drain_one(end: impl Fn()) {
+    let mut there = true;
+    // SAFETY: by the caller; there is nothing left after the first call.
+    unsafe {
+        drain(|| {
+            let now = core::mem::take(&mut there);
+            if now {
+                end();
+            }
+            now
+        });
+    }
+}
+
 /// Whether the caller has frames: a thread that is about to end has none.
 fn has_frames() -> bool {
     !sched::running().is_null() || THREAD.try_with(|_| ()).is_ok()

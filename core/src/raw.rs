@@ -269,15 +269,7 @@ unsafe fn settle(c: &Case, r: Selected, elem: *mut u8) {
     unsafe {
         let chan = &*c.chan;
         if r.how == How::Left || r.ok() && discards(c, chan) {
-            let mut there = true;
-            // What a panic would pass by here owns memory.
-            drain(|| {
-                let now = core::mem::take(&mut there);
-                if now {
-                    chan.drop_value(elem);
-                }
-                now
-            });
+            crate::defer::drain_one(|| chan.drop_value(elem)); // what a panic would pass by here owns memory
         } else if c.op == Op::Recv && !r.ok() && !c.elem.is_null() {
             c.elem.write_bytes(0, chan.elem_size());
         }

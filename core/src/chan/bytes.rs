@@ -398,14 +398,7 @@ impl ByteChan {
             if scratch.large.is_empty() {
                 return self.drop_value(p);
             }
-            let mut there = true;
-            defer::drain(|| {
-                let now = std::mem::take(&mut there);
-                if now {
-                    self.drop_value(p);
-                }
-                now
-            });
+            defer::drain_one(|| self.drop_value(p));
             drop(scratch);
             defer::raise_kept();
         }

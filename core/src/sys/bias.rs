@@ -349,7 +349,7 @@ impl BiasedLock {
     #[inline(always)]
     pub(crate) fn leave(&self, n: usize) -> Sleeper {
         let addr = &raw const self.inside[n] as usize;
-        // Release pairs with the Acquire in `revoke`: the section after this one sees what we did. Nothing of self is used below (BL4).
+        // Release pairs with the Acquire in `wait_until_out`: the section after this one sees what we did. Nothing of self is used below (BL4).
         self.inside[n].store(0, Ordering::Release);
         known_light_fence();
         Sleeper(if sleepers::nobody() { 0 } else { addr })

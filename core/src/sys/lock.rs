@@ -154,11 +154,22 @@ impl RawLock {
 /// Looks a few times, far apart, before its caller sleeps: whether `it` came true.
 #[inline(always)]
 pub(super) fn comes_soon(it: impl Fn() -> bool) -> bool {
-    for _ in 0..LOOKS {
+    looks(LOOKS, PAUSE, it)
+}
+
+/// The same where the answer comes with the next use that the other side makes of the lock, or not for long.
+#[inline(always)]
+pub(super) fn answers_soon(it: impl Fn() -> bool) -> bool {
+    looks(ANSWER, GLANCE, it)
+}
+
+#[inline(always)]
+fn looks(times: u32, apart: u32, it: impl Fn() -> bool) -> bool {
+    for _ in 0..times {
         if it() {
             return true;
         }
-        pause(PAUSE);
+        pause(apart);
     }
     false
 }
@@ -169,18 +180,6 @@ pub(super) fn pause(turns: u32) {
     for _ in 0..turns {
         spin_loop();
     }
-}
-
-/// The same as [`comes_soon`] where the answer comes with the next use that the other side makes of the lock, or not for long.
-#[inline(always)]
-pub(super) fn answers_soon(it: impl Fn() -> bool) -> bool {
-    for _ in 0..ANSWER {
-        if it() {
-            return true;
-        }
-        pause(GLANCE);
-    }
-    it()
 }
 
 /// U2 and U3 for the lock, or another word to sleep at, that is or was at `addr`, where they are not as short as usual.
