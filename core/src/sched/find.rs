@@ -29,12 +29,12 @@ const PAUSE: u32 = 60;
 const PATIENCE: u32 = 48;
 /// Passes at the most, when somebody does not get on because it wakes others.
 const MAX_PASSES: u32 = 4 * PATIENCE;
-/// Most wake-ups left out after fruitless ones: what two goroutines that wake each other do in some 100 µs. Then a wake-up, with a search
-/// that runs into the queue's owner all the time, is a small part of it.
-const MAX_SKIP: u32 = 4095;
+/// Most wake-ups left out after fruitless ones: what two goroutines that wake each other do in a millisecond. Then a wake-up is a small part of it,
+/// with a search that runs into the queue's owner all the time and a barrier before the thread sleeps again.
+const MAX_SKIP: u32 = 32767;
 
 /// A queue that anybody may steal from at once holds so many goroutines.
-const LEAST: usize = 2;
+pub const LEAST: usize = 2;
 /// The most that is asked for, after thefts that did not pay.
 const MOST: usize = 1 << 24;
 /// So many times as many are asked for when more would not have paid either.

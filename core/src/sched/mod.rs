@@ -146,8 +146,9 @@ fn pushed_outside() {
 ///
 /// A pair of goroutines that wake each other leaves nothing to steal: the woken worker finds the slot in
 /// front already taken, over and over. So each fruitless wake-up doubles the number of attempts that
-/// are left out after it, and a successful theft, whoever's, ends all of this. Work behind the slot in front is always
-/// worth a wake-up; and the monitor looks at the queues of busy workers in any case.
+/// are left out after it, and a successful theft, whoever's, ends all of this. So it is with one goroutine behind the slot, which thieves
+/// leave to an owner that switches. As many as they take are always worth a wake-up; and the monitor looks at the queues of busy workers
+/// in any case.
 #[inline(always)]
 pub fn wake_for(w: &Worker) {
     if idle::GATE.pushed_here() {
@@ -162,7 +163,7 @@ pub fn wake_for_slow(w: &Worker) {
     let behind = w.queue.len_hint();
     // In a blocking section, or revoked, it does not come to run its queue itself.
     let runs_it = w.seat.is_permitted();
-    if skip > 0 && behind == 0 && runs_it {
+    if skip > 0 && behind < find::LEAST && runs_it {
         w.wake_skip.set(skip - 1);
         return;
     }
