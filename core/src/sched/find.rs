@@ -347,6 +347,7 @@ impl Worker {
     }
 
     fn search_passes(&'static self) -> *mut G {
+        let _away = sys::Absence::of(self.word());
         let mut seen = Seen::default();
         // Where timers follow each other closely it is back soon.
         let passes = if idle::is_paced() { 1 } else { PASSES };

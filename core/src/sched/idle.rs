@@ -221,7 +221,9 @@ fn doze(w: &'static Worker, deadline: i64) -> sys::Wait {
     if w.is_runner {
         super::host::about_to_sleep(w);
     }
+    let away = sys::Absence::of(w.word());
     let how = w.seat.doze(deadline);
+    drop(away);
     if how == sys::Wait::Interrupted && w.is_runner {
         super::host::interrupted(w);
     }

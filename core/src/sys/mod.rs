@@ -8,6 +8,7 @@
 //! | `mutex.rs` | [`Mutex`]: data behind a lock with a rank |
 //! | `lock.rs` | [`RawLock`]: the eight-byte lock in channels and sync objects |
 //! | `bias.rs` | [`BiasedLock`]: the lock in every channel, nearly free for a thread that has it to itself |
+//! | `absent.rs` | who uses no channel for a while, so that its locks can be had for less |
 //! | `sleepers.rs` | who sleeps at a `RawLock`, counted outside of it |
 //! | `fence.rs` | [`light_fence`] and [`heavy_fence`]: the two sides of an asymmetric barrier |
 //! | `unix.rs` | what POSIX systems share: clock, mappings, threads, writing to a descriptor |
@@ -19,6 +20,7 @@
 //! | `faults.rs` | test builds: make the n-th call into the system fail |
 //! | `model.rs` | the futex under the model checker |
 
+mod absent;
 mod bias;
 pub(crate) mod faults;
 mod fence;
@@ -49,6 +51,7 @@ mod unix;
 #[path = "model.rs"]
 mod os;
 
+pub(crate) use absent::Absence;
 pub(crate) use bias::{BiasedLock, Owned, Sleeper};
 pub(crate) use fence::{are_fences_light, heavy_fence, light_fence, lightest_fence};
 pub(crate) use lock::RawLock;

@@ -1,5 +1,6 @@
 //! The channel lock: exclusion, owners that come and go, wake-ups; on threads and in a model.
 
+use super::super::absent::Absence;
 use super::{BiasedLock, Ordering, Owned, ASKED, BY_LOCK, GRANTS, NOBODY, OFFERED};
 use crate::cell::UnsafeCell;
 
@@ -257,6 +258,22 @@ mod threads {
         assert!(!c.has_owner() && c.absent() < missed.max(1));
     }
 
+    #[test]
+    fn from_an_owner_that_is_away_it_is_taken_without_force() {
+        crate::sys::init();
+        let (c, me) = (Counter::new(), word(77));
+        let owned = bias(&c, me);
+        for _ in 0..2 * GRANTS {
+            let away = Absence::of(me);
+            assert_eq!(c.add(word(2)), BY_LOCK);
+            assert_eq!((c.has_owner(), c.absent()), (false, 0));
+            drop(away);
+            assert_eq!(bias(&c, me), owned);
+        }
+        assert_eq!(c.add(word(2)), BY_LOCK); // it is back
+        assert_eq!(c.absent(), u8::from(owned));
+    }
+
     /// An owner in the section, and others who take the lock away and then sleep until it has left.
     #[test]
     fn who_takes_it_from_an_owner_waits_for_it() {
@@ -296,9 +313,12 @@ mod threads {
                     let c = Arc::clone(&shared);
                     std::thread::spawn(move || {
                         for k in 0..turns {
+                            if k % 30 == 0 {
+                                drop(Absence::of(word(10 + i)));
+                            }
                             match k % 7 {
-                                0 => c.add_and_park(word(i), k % 2 == 0),
-                                _ => drop(c.add(word(i))),
+                                0 => c.add_and_park(word(10 + i), k % 2 == 0),
+                                _ => drop(c.add(word(10 + i))),
                             }
                             if k % (1500 * i) == 0 {
                                 std::thread::yield_now(); // leaves the others many turns in a row
@@ -398,6 +418,36 @@ mod model {
             c.add(word(1));
             other.join().unwrap();
             assert_eq!(c.sum(), 9);
+        });
+    }
+
+    /// An owner that goes away and comes back while another one uses the lock, and becomes the owner.
+    #[test]
+    fn loom_biased_lock_owner_away() {
+        owned(1, 2, |c, me| {
+            let away = Absence::of(me);
+            loom::thread::yield_now();
+            drop(away);
+            c.add(me);
+        });
+    }
+
+    /// The same, twice away, with one who stays for longer.
+    #[test]
+    fn loom_biased_lock_owners_away_in_turn() {
+        crate::cell::check(3, || {
+            let c = Arc::new(Counter::new());
+            (0..2).for_each(|_| drop(c.add(word(1))));
+            let theirs = c.clone();
+            let other = thread::spawn(move || {
+                (0..2).for_each(|_| drop(theirs.add(word(2))));
+                drop(Absence::of(word(2)));
+                theirs.add(word(2));
+            });
+            drop(Absence::of(word(1)));
+            (0..2).for_each(|_| drop(c.add(word(1))));
+            other.join().unwrap();
+            assert_eq!(c.sum(), 7);
         });
     }
 
