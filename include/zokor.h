@@ -312,8 +312,9 @@ ZK_API zk_chan *zk_chan_ref(zk_chan *c);  /* One more reference; returns c. [any
 
 /* Gives a reference back; does not close. With the last one, elements that wait in the buffer go
  * to drop. [any]
- * If drop panics all the same each element gets its turn; then the channel is freed, and the
- * first panic goes on from here. What a call of drop defers runs when it returns. */
+ * If drop panics, or calls zk_goexit, all the same each element gets its turn; then the channel
+ * is freed, and the first panic, or the exit, goes on from here. What a call of drop defers runs
+ * when it returns. */
 ZK_API void zk_chan_unref(zk_chan *c);
 
 /* Copies *elem in. size must equal the element size (ZK_EMSGSIZE). [any]
@@ -538,8 +539,9 @@ ZK_API void *zk_pool_get(zk_pool *p);
 ZK_API void zk_pool_put(zk_pool *p, void *obj);
 
 /* Gives the pool back; its idle objects go to drop. [any]
- * If drop panics all the same each object gets its turn; then the pool is freed, and the first
- * panic goes on from here. What a call of drop defers runs when it returns. */
+ * If drop panics, or calls zk_goexit, all the same each object gets its turn; then the pool is
+ * freed, and the first panic, or the exit, goes on from here. What a call of drop defers runs
+ * when it returns. */
 ZK_API void zk_pool_unref(zk_pool *p);
 
 /* ---- context and groups ---------------------------------------------------------------------- */

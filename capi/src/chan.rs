@@ -141,8 +141,8 @@ pub unsafe extern "C" fn zk_chan_ref(c: *mut zk_chan) -> *mut zk_chan {
 
 /// Gives a reference back; does not close. With the last one, elements that wait in the buffer go to `drop`. `[any]`
 ///
-/// If `drop` panics all the same each element gets its turn; then the channel is freed, and the first panic goes on from here. What a call of
-/// `drop` defers runs when it returns.
+/// If `drop` panics, or calls zk_goexit, all the same each element gets its turn; then the channel is freed, and the first panic, or the exit, goes on from
+/// here. What a call of `drop` defers runs when it returns.
 ///
 /// # Safety
 /// H1; the reference is not used again.

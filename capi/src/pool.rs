@@ -109,8 +109,8 @@ pub unsafe extern "C" fn zk_pool_put(p: *mut zk_pool, obj: *mut c_void) {
 
 /// Gives the pool back; its idle objects go to drop. `[any]`
 ///
-/// If drop panics all the same each object gets its turn; then the pool is freed, and the first panic goes on from here. What a call of drop
-/// defers runs when it returns.
+/// If drop panics, or calls zk_goexit, all the same each object gets its turn; then the pool is freed, and the first panic, or the exit, goes on from here.
+/// What a call of drop defers runs when it returns.
 ///
 /// # Safety
 /// H1; the reference is not used again.

@@ -616,6 +616,95 @@ static void c25_a_hook_that_panics_leaves_no_memory_of_the_operation_behind(void
   }
 }
 
+/* ---- hooks that exit: the others run as well, and then the goroutine ends */
+
+static void exits_at_once(void *arg) {
+  (void)arg;
+  zk_goexit();
+}
+/* The first exits inside a try, which does not catch it; the third panics, which is discarded; the fourth exits again. */
+static void hook_that_exits(void *elem, void *user) {
+  hooks *h = (hooks *)user;
+  int n = h->runs++;
+  CHECK(elem != NULL);
+  EQ(h->deferred, n);
+  OK(zk_defer(note_deferred, NULL));
+  if (n == 0) {
+    (void)zk_try(exits_at_once, NULL, NULL, 0);
+    CHECK(!"an exit was caught");
+  }
+  if (n == 2) zk_panic("discarded");
+  if (n == 3) zk_goexit();
+}
+static zk_chan *exiting(int *values) {
+  zk_chan_opts o = ZK_CHAN_OPTS_INIT;
+  o.elem_size = sizeof(int);
+  o.capacity = VALUES;
+  o.drop = hook_that_exits;
+  o.user = &seen_hooks;
+  zk_chan *c = zk_chan_new_with(&o);
+  for (int i = 0; i < VALUES; i++) OK(zk_chan_send(c, &values[i], sizeof(int), ZK_NOWAIT));
+  return c;
+}
+static void lets_go(void *arg) {
+  int values[VALUES] = { 0 };
+  (void)arg;
+  DEFER("a");
+  (void)zk_try(unref_chan, exiting(values), NULL, 0);
+  letter((void *)"!");
+}
+static void lets_a_pool_go(void *arg) {
+  int objects[VALUES];
+  (void)arg;
+  DEFER("b");
+  zk_pool *p = zk_pool_new(NULL, hook_that_exits, &seen_hooks);
+  memset(&seen_hooks, 0, sizeof seen_hooks);
+  for (int i = 0; i < VALUES; i++) zk_pool_put(p, &objects[i]);
+  zk_pool_unref(p);
+  letter((void *)"!");
+}
+/* The elements are channels whose own elements exit: each drain is finished before the one around it goes on. */
+static void hook_of_exiting_channels(void *elem, void *user) {
+  memset(&seen_hooks, 0, sizeof seen_hooks);
+  ++*(int *)user;
+  zk_chan_unref(*(zk_chan **)elem);
+}
+static int outer_runs;
+static void lets_many_go(void *arg) {
+  int values[VALUES] = { 0 };
+  (void)arg;
+  DEFER("c");
+  zk_chan_opts o = ZK_CHAN_OPTS_INIT;
+  o.elem_size = sizeof(zk_chan *);
+  o.capacity = 3;
+  o.drop = hook_of_exiting_channels;
+  o.user = &outer_runs;
+  zk_chan *c = zk_chan_new_with(&o);
+  for (int i = 0; i < 3; i++) {
+    zk_chan *inner = exiting(values);
+    OK(zk_chan_send(c, &inner, sizeof inner, ZK_NOWAIT));
+  }
+  outer_runs = 0;
+  zk_chan_unref(c);
+  letter((void *)"!");
+}
+static void p10_a_hook_that_exits_keeps_no_other_value_from_its_own(void) {
+  static trail t;
+  memset(&t, 0, sizeof t);
+  current = &t;
+  static const zk_fn ways[] = { lets_go, lets_a_pool_go, lets_many_go };
+  for (int i = 0; i < 3; i++) {
+    memset(&seen_hooks, 0, sizeof seen_hooks);
+    run_in_goroutine(ways[i], &t);
+    EQ(seen_hooks.runs, VALUES);
+    EQ(seen_hooks.deferred, VALUES);
+  }
+  EQ(outer_runs, 3);
+  SEEN(&t, "abc");
+  run_in_goroutine(defers_and_returns, &t); /* nothing of it is left for the next */
+  SEEN(&t, "abcc");
+}
+
 static void hook_outside(void) { zk_chan_unref(hooked(sizeof(int), VALUES, ZK_CHAN_BLOCK)); }
 static void p01_a_hook_that_panics_outside_of_a_try_ends_the_process(void) { CHILD_ABORTS(hook_outside, "hook 0"); }
 
@@ -749,6 +838,7 @@ static const zt_test tests[] = {
   BOTH(c27_the_last_reference_may_be_a_producers),
   BOTH(pl01_a_hook_that_panics_keeps_no_other_object_from_its_own),
   BOTH(hooks_nest),
+  BOTH(p10_a_hook_that_exits_keeps_no_other_value_from_its_own),
   BOTH(c25_a_hook_that_panics_leaves_no_memory_of_the_operation_behind),
   ONCE(p01_a_hook_that_panics_outside_of_a_try_ends_the_process),
   CHILD(hook_outside),

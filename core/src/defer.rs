@@ -3,8 +3,9 @@
 //! *Where it sits*: layer 3, beside `panic.rs`. Rules P-01 to P-11. A panic runs the deferred functions on the stack it was raised
 //! on, last first, then leaves for the innermost `zk_try`, or ends the goroutine through the panic policy.
 //!
-//! What ends many values, the hook of each of which may panic, runs them in a [`drain`]: it is a try that goes on after each panic. It keeps the
-//! first text, and who has begun all that raises it ([`raise_kept`]) when whatever held the values is gone: a jump leaves nothing behind then.
+//! What ends many values, the hook of each of which may panic or exit, runs them in a [`drain`]: it is a try that goes on after each of that. It keeps the
+//! first text, or that one has exited, and who has begun all that goes on with it ([`raise_kept`]) when whatever held the values is gone: a jump leaves nothing
+//! behind then.
 //!
 //! # Invariants
 //!
@@ -14,7 +15,7 @@
 //! - **D2** A deferred function is taken out of the list before it runs: it runs once, also if it panics.
 //! - **D3** A goroutine that exits (`goexit`) does not come back to a try that was in progress then, so they leave the chain (P-10).
 //!   A panic in a deferred function that one of them was responsible for is over, as if it had been caught, and the exit goes on;
-//!   what deferred functions try while the goroutine exits is theirs, and caught as ever.
+//!   what deferred functions try while the goroutine exits is theirs, and caught as ever. Only a drain is come back to, and the exit goes on after it.
 //! - **D4** `kept` is set at the end of a drain and taken by the `raise_kept` of whoever let go of the values; no user code of this goroutine runs in between.
 
 use crate::arch::escape::{self, Escape};
@@ -36,7 +37,15 @@ pub struct Frames {
     /// The goroutine exits: deferred functions from this one on were the business of a try (`usize::MAX`: none was).
     exit: Option<usize>,
     /// What a drain has kept (D4).
-    kept: Option<String>,
+    kept: Option<Kept>,
+}
+
+/// What goes on after a drain.
+enum Kept {
+    /// A panic, with this text.
+    Panic(String),
+    /// The goroutine's exit, which any panic gives way to (P-11).
+    Exit,
 }
 
 struct Try {
@@ -47,6 +56,8 @@ struct Try {
     defers: usize,
     scopes: usize,
     panics: usize,
+    /// If it is a drain's, whether something has exited in it.
+    exited: Option<bool>,
 }
 
 impl Default for Frames {
@@ -61,6 +72,23 @@ impl Frames {
         self.tries = t.outer;
         self.scopes = t.scopes;
         self.panics.drain(t.panics..).next_back()
+    }
+
+    /// If the caller is in a drain, the innermost one's try becomes the innermost of all, without the panics below it. How many functions had been
+    /// deferred when it began.
+    fn exit_to_drain(&mut self) -> Option<usize> {
+        let mut t = self.tries;
+        // SAFETY: the tries of the chain are in progress (D1), and this goroutine's.
+        unsafe {
+            while !t.is_null() && (*t).exited.is_none() {
+                t = (*t).outer;
+            }
+            let t = t.as_mut()?;
+            t.exited = Some(true);
+            self.panics.truncate(t.panics);
+            self.tries = t;
+            Some(t.defers)
+        }
     }
 }
 
@@ -136,6 +164,12 @@ fn run_down_to(n: usize) {
     }
 }
 
+impl Try {
+    fn of(f: CFn, arg: *mut c_void) -> Try {
+        Try { f, arg, escape: Escape::new(), outer: null_mut(), defers: 0, scopes: 0, panics: 0, exited: None }
+    }
+}
+
 /// Runs `f(arg)`; a panic in it ends here.
 ///
 /// # Errors
@@ -147,10 +181,19 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
     if !escape::SUPPORTED {
         return Err(None);
     }
-    let mut t = Try { f, arg, escape: Escape::new(), outer: null_mut(), defers: 0, scopes: 0, panics: 0 };
-    let p = &raw mut t;
+    let mut t = Try::of(f, arg);
+    // SAFETY: by the caller.
+    unsafe { run_try(&mut t) }.map_err(Some)
+}
+
+/// Runs what `t` is to try, which has not been tried before.
+///
+/// # Safety
+/// As for `try_call`.
+unsafe fn run_try(t: &mut Try) -> Result<(), String> {
+    let p = &raw mut *t;
     let sections = blocking::depth();
-    // SAFETY: `t` stays in this frame, which the call is above of; only this goroutine uses it. It is the innermost from
+    // SAFETY: `t` stays where it is, in a frame that the call is above of; only this goroutine uses it. It is the innermost from
     // here until it is taken out, on either way out.
     unsafe {
         with(|s| {
@@ -167,9 +210,8 @@ pub unsafe fn try_call(f: CFn, arg: *mut c_void) -> Result<(), Option<String>> {
         std::mem::forget(passed);
         // What panicked below this call is caught here: the last of them speaks. Those that were in progress before, whose
         // deferred functions we may be in, go on.
-        let caught = with(|s| s.leave(&*p));
-        match caught {
-            Some(msg) => Err(Some(msg)),
+        match with(|s| s.leave(&*p)) {
+            Some(msg) => Err(msg),
             None => Ok(()),
         }
     }
@@ -208,36 +250,55 @@ unsafe extern "C-unwind" fn tried(t: *mut c_void) {
     }
 }
 
-/// How many texts of drains are kept, of all goroutines. Relaxed: a goroutine asks about what it has counted itself.
+/// How many drains have kept something, of all goroutines. Relaxed: a goroutine asks about what it has counted itself.
 static KEPT: AtomicUsize = AtomicUsize::new(0);
 
-/// Calls `step` until it returns false. A panic in one of the calls keeps none of the others from being made; the text of the first one is
-/// kept for [`raise_kept`] (D4). What a call defers runs when it returns, or panics.
+/// Calls `step` until it returns false. A panic in one of the calls keeps none of the others from being made, nor does the exit of a goroutine that does not
+/// unwind; the text of the first panic, or the exit, is kept for [`raise_kept`] (D4). What a call defers runs when it returns, panics or exits.
 ///
 /// # Safety
 /// `step` is sound to leave by a jump: it has nothing to clean up then, and does not come back to the same value. Whoever calls comes
 /// to `raise_kept` before user code runs again.
 pub unsafe fn drain<F: FnMut() -> bool>(mut step: F) {
-    unsafe extern "C-unwind" fn steps<F: FnMut() -> bool>(step: *mut c_void) {
+    struct Steps<F> {
+        step: F,
+        done: bool,
+    }
+    unsafe extern "C-unwind" fn all<F: FnMut() -> bool>(steps: *mut c_void) {
+        let steps: *mut Steps<F> = steps.cast();
         let before = with(|s| s.defers.len());
         // SAFETY: by `drain`, which is in progress.
-        while unsafe { (*step.cast::<F>())() } {
-            run_down_to(before);
+        unsafe {
+            while ((*steps).step)() {
+                run_down_to(before);
+            }
+            (*steps).done = true;
         }
     }
     if !escape::SUPPORTED || !has_frames() {
         while step() {}
         return;
     }
-    let step = (&raw mut step).cast();
-    let mut first = None;
-    // SAFETY: `step` outlives the calls, and may be left, by the caller.
-    while let Err(text) = unsafe { try_call(steps::<F>, step) } {
-        first = first.or(text);
+    let mut steps = Steps { step, done: false };
+    let steps = &raw mut steps;
+    let (mut first, mut exited) = (None, false);
+    // SAFETY: `steps` outlives the calls, and may be left, by the caller.
+    unsafe {
+        loop {
+            let mut t = Try::of(all::<F>, steps.cast());
+            t.exited = Some(false);
+            let caught = run_try(&mut t).err();
+            first = first.or(caught);
+            exited |= t.exited == Some(true);
+            if (*steps).done {
+                break;
+            }
+        }
     }
-    if first.is_some() {
+    let kept = if exited { Some(Kept::Exit) } else { first.map(Kept::Panic) };
+    if kept.is_some() {
         KEPT.fetch_add(1, Ordering::Relaxed);
-        with(|s| s.kept = first);
+        with(|s| s.kept = kept);
     }
 }
 
@@ -264,7 +325,7 @@ fn has_frames() -> bool {
     !sched::running().is_null() || THREAD.try_with(|_| ()).is_ok()
 }
 
-/// Raises what a [`drain`] of the caller's has kept, if it has kept anything.
+/// Goes on with what a [`drain`] of the caller's has kept, if it has kept anything.
 ///
 /// # Safety
 /// As for `raw::panic`.
@@ -282,10 +343,12 @@ unsafe fn raise_ours() {
     if !has_frames() {
         return;
     }
-    if let Some(text) = with(|s| s.kept.take()) {
-        KEPT.fetch_sub(1, Ordering::Relaxed);
+    let Some(kept) = with(|s| s.kept.take()) else { return };
+    KEPT.fetch_sub(1, Ordering::Relaxed);
+    match kept {
         // SAFETY: by the caller.
-        unsafe { raise(text) };
+        Kept::Panic(text) => unsafe { raise(text) },
+        Kept::Exit => crate::panic::goexit(),
     }
 }
 
@@ -338,8 +401,17 @@ unsafe fn uncaught(text: String) -> ! {
     }
 }
 
-/// The goroutine ends: everything that is still deferred runs (D3, P-09 to P-11).
-pub fn goexit() {
+/// The goroutine, which does not unwind, ends: everything that is still deferred runs (D3, P-09 to P-11). Within a drain this does not return, for that goes on
+/// first; what has been deferred in it runs before.
+///
+/// # Safety
+/// As for [`panic()`].
+pub unsafe fn goexit() {
+    if let Some(mark) = with(|s| s.exit_to_drain()) {
+        run_down_to(mark);
+        // SAFETY: the drain's try is in progress further up this stack (D1).
+        unsafe { escape::leave(&raw const (*with(|s| s.tries)).escape) };
+    }
     with(|s| {
         let from = outermost(std::mem::replace(&mut s.tries, null_mut()));
         s.exit = Some(from.min(s.exit.unwrap_or(usize::MAX)));
