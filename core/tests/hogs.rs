@@ -152,3 +152,59 @@ fn g11_a_context_that_has_ended() {
         });
     }
 }
+
+/// A pinned goroutine that only starts others goes behind them when its slice is used up, as one that may move does: it does not have every
+/// other turn.
+#[test]
+fn g10_those_whom_a_pinned_one_has_started_run_before_it_goes_on() {
+    let _watch = Watchdog::start(LIMIT);
+    let _alone = alone();
+    zokor::workers(1).unwrap();
+    zokor::run(|| {
+        let begun = Counter::default();
+        let (mut many, mut few) = (0, 0);
+        while many < 10 {
+            let before = begun.get();
+            let it = begun.clone();
+            drop(zokor::go(move || it.add(1)));
+            match begun.get() - before {
+                0 => {}
+                1..=10 => few += 1,
+                _ => many += 1, // thousands, if the system lets us run
+            }
+        }
+        assert!(few <= many, "{few} times a few went first, {many} times many");
+    });
+}
+
+/// Those who are bound do not wait for ever where others that may move yield without end, and a pinned one uses up one slice after the other.
+#[test]
+fn g11_bound_ones_get_their_turn_beside_others_that_yield() {
+    let _watch = Watchdog::start(LIMIT);
+    let _alone = alone();
+    zokor::workers(1).unwrap();
+    zokor::run(|| {
+        let stop = Counter::default();
+        let yields = |seen: Counter| {
+            move || {
+                while seen.get() == 0 {
+                    zokor::yield_now();
+                }
+            }
+        };
+        // SAFETY: nothing of a thread is kept across a yield.
+        let moving: Vec<_> = (0..64).map(|_| unsafe { zokor::go_migrating(yields(stop.clone())) }).collect();
+        let seen = stop.clone();
+        let (_tx, rx) = bounded::<()>(0);
+        let hog = zokor::go(move || {
+            while seen.get() == 0 {
+                assert!(rx.recv_timeout(Duration::ZERO).is_err());
+            }
+        });
+        for _ in 0..20 {
+            zokor::sleep(Duration::from_millis(5)); // and then this one's turn, which is bound as well
+        }
+        stop.add(1);
+        moving.into_iter().chain([hog]).for_each(|h| h.join().unwrap());
+    });
+}

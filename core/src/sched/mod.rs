@@ -310,6 +310,10 @@ fn checkpoint_slow(w: &Worker, blocks: bool) {
     if w.block_depth.get() > 0 || std::thread::panicking() {
         return;
     }
+    // SAFETY: as above.
+    if w.attention.wants_preempt() && unsafe { (*g).is_bound() } {
+        w.bound_used_up();
+    }
     yield_now(); // `pick` ends the slice and looks around
 }
 

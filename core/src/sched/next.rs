@@ -22,6 +22,8 @@ const MAX_HOPS: u32 = u32::MAX;
 /// twenty times what it costs to wake the other's thread. Who waits for a permit with nothing but what this worker could come for gets it
 /// when the monitor asks.
 const SHARE_AFTER: i64 = 200_000;
+/// How long those in the queue go first, after a bound goroutine has used up its slice: as long as that was.
+const TURN_OF_OTHERS: i64 = 10_000_000;
 /// Every so many decisions the worker looks at the sources it does not see on the fast path.
 pub(super) const LOOK_AROUND: u32 = 32;
 
@@ -275,7 +277,7 @@ impl Worker {
             let bound = &mut *self.bound.get();
             // By turns, or one of the two queues could keep the other waiting.
             let slice = self.slice.load(Ordering::Relaxed);
-            let bound_first = (slice & 1 == 0) & !bound.is_empty(); // both are looked at: half of the time a branch would be wrong
+            let bound_first = (slice & 1 == 0) & !bound.is_empty() & !self.bound_waits.get(); // all are looked at: half of the time a branch would be wrong
             let g = match self.queue.has_work_hint() {
                 true => self.queue.owner(|q| self.pop_queued(q, bound_first, slice >> 1)),
                 false => null_mut(),
@@ -284,7 +286,25 @@ impl Worker {
             if !g.is_null() {
                 return g;
             }
+            self.bound_waits.set(false);
             self.pop_ahead(bound)
+        }
+    }
+
+    /// The running goroutine is bound and has used up its slice: those in the queue now go before it, as they go before one that may move. Its own turns
+    /// would be every other one, ten milliseconds against one goroutine.
+    pub fn bound_used_up(&self) {
+        let here = u32::try_from(self.queue.len_hint()).unwrap_or(u32::MAX);
+        self.bound_waits.set(here > 0);
+        self.bound_from.set(self.slice.load(Ordering::Relaxed).wrapping_add(here.min(i32::MAX as u32)));
+        self.bound_until.set(super::timers::now() + TURN_OF_OTHERS);
+    }
+
+    /// At a look around: do those who are bound still wait for the others?
+    fn look_at_bound(&self) {
+        let turns = self.bound_from.get().wrapping_sub(self.slice.load(Ordering::Relaxed)) as i32;
+        if turns <= 0 || super::timers::now() > self.bound_until.get() {
+            self.bound_waits.set(false);
         }
     }
 
@@ -324,6 +344,9 @@ impl Worker {
         self.tick.set(LOOK_AROUND);
         let turn = self.look.get();
         self.look.set(turn.wrapping_add(1));
+        if self.bound_waits.get() {
+            self.look_at_bound();
+        }
         let asked = self.attention.wants_preempt();
         let due =
             if asked { super::timers::due_for(self.index) } else { super::timers::due_somewhere(self.index, turn) };
