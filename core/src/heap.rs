@@ -181,7 +181,6 @@ impl Heap {
     /// # Safety
     ///
     /// `node` is valid, and in this heap or in none.
-    #[cfg_attr(not(test), allow(dead_code))] // tested with the rest of the structure
     pub(crate) unsafe fn update(&mut self, node: *mut HeapNode, when: i64) -> bool {
         self.seq += 1;
         // SAFETY: the caller gives a valid node.

@@ -136,8 +136,12 @@ impl RawTimer {
             }),
             Kind::Func(f) => {
                 let state = f.state.lock();
-                let was = f.take_out(&state);
                 crate::sanitize::release(f.arg.cast_const().cast());
+                // SAFETY: armed before, by us.
+                if state.armed.get() && unsafe { timers::rearm(&f.node, when) } {
+                    return true;
+                }
+                let was = f.take_out(&state);
                 state.armed.set(true);
                 // SAFETY: in no heap now; disarmed before it is freed.
                 unsafe { timers::arm(&f.node, when, fire_func) };

@@ -203,12 +203,17 @@ impl AfterFunc {
     /// Starts it anew, also after it has run; a second run may overlap the first (T-12). The result is as of
     /// [`stop`](AfterFunc::stop).
     pub fn reset(&self, d: Duration) -> bool {
+        let when = timers::after(clock::nanos(d));
         let mut armed = self.later.armed.lock();
+        // SAFETY: armed before, by us. In the heap it keeps the heap's reference.
+        if *armed && unsafe { timers::rearm(&self.later.node, when) } {
+            return true;
+        }
         let was = self.later.take_out(&mut armed).is_some();
         *armed = true;
         self.later.held.set(Some(self.later.clone()));
         // SAFETY: in no heap now; the heap's reference keeps it until it is taken out.
-        unsafe { timers::arm(&self.later.node, timers::after(clock::nanos(d)), fire) };
+        unsafe { timers::arm(&self.later.node, when, fire) };
         was
     }
 }

@@ -153,6 +153,28 @@ pub unsafe fn arm(node: *const TimerNode, when: i64, fire: Fire) {
     }
 }
 
+/// Gives `node` another deadline where it is. False, and nothing has happened: it is in no heap, or not in that of the calling thread; then [`disarm`] and
+/// [`arm`] are to do it.
+///
+/// # Safety
+/// As for `disarm`.
+pub unsafe fn rearm(node: *const TimerNode, when: i64) -> bool {
+    let Some(w) = worker::current().filter(|w| w.seat.is_permitted()) else { return false };
+    // SAFETY: `owner` does not change while others may use the node (T1).
+    let i = unsafe { (*(*node).heap.get()).owner as usize };
+    if i != w.index % SHARDS {
+        return false;
+    }
+    let shard = &TABLE[i];
+    let mut heap = shard.heap.lock();
+    // SAFETY: the node is in this heap or in none (T1).
+    let was_in = unsafe { heap.update((*node).heap.get(), when) };
+    if was_in {
+        shard.publish(&heap);
+    }
+    was_in
+}
+
 /// Takes `node` out of its heap. True if it was in; afterwards nobody uses it (T2).
 ///
 /// # Safety

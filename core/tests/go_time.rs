@@ -424,6 +424,62 @@ fn t12_a_reset_function_runs_again() {
     });
 }
 
+/// Set anew before they have run, earlier and later, by the worker that set them, by another one and by a thread that is no worker.
+#[test]
+fn t12_pending_functions_are_moved() {
+    check(|| {
+        let hour = Duration::from_secs(3600);
+        let runs: Vec<_> = (0..128).map(|_| Arc::new(Counter::default())).collect();
+        let timers: Arc<Vec<_>> = Arc::new(
+            runs.iter()
+                .map(|r| {
+                    let r = r.clone();
+                    zokor::time::after_func(hour, move || _ = r.add(1))
+                })
+                .collect(),
+        );
+        let due = Arc::new(Mutex::new(vec![0; runs.len()]));
+        let moves = |from: usize| {
+            let (timers, due) = (timers.clone(), due.clone());
+            move || {
+                for i in (from..timers.len()).step_by(4) {
+                    let t = &timers[i];
+                    assert!(t.reset(2 * hour));
+                    assert!(t.reset(hour / 2));
+                    let mut runs = 0;
+                    match i / 4 % 3 {
+                        0 => {
+                            assert!(t.reset(Duration::ZERO));
+                            runs = 1;
+                        }
+                        1 => {
+                            assert!(t.reset(ms(1)));
+                            runs = i64::from(!t.reset(hour)); // it was fast
+                        }
+                        _ => {}
+                    }
+                    due.lock().unwrap()[i] = runs;
+                }
+            }
+        };
+        let thread = std::thread::spawn(moves(0));
+        let others = [1, 2].map(|from| zokor::go(moves(from)));
+        moves(3)();
+        others.into_iter().for_each(|g| g.join().unwrap());
+        zokor::blocking(|| thread.join().unwrap());
+        let due = due.lock().unwrap().clone();
+        wait_until(|| runs.iter().zip(&due).all(|(r, n)| r.get() == *n));
+        let ran = Arc::new(Counter::default());
+        let last = ran.clone();
+        let _last = zokor::time::after_func(ms(5), move || _ = last.add(1));
+        wait_until(|| ran.get() == 1);
+        for (i, t) in timers.iter().enumerate() {
+            assert_eq!(t.stop(), i / 4 % 3 != 0);
+            assert_eq!(runs[i].get(), due[i]);
+        }
+    });
+}
+
 #[test]
 fn g12_two_goroutines_that_wake_each_other_do_not_starve_functions() {
     check(|| {
