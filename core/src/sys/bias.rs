@@ -410,7 +410,8 @@ impl BiasedLock {
             return;
         }
         let word = owner / OURS * OURS;
-        if !absent::seems_away(word) {
+        let asked = !absent::seems_away(word);
+        if asked {
             self.ask();
         }
         // Acquire pairs with the Release in `offer` and `unlock_to_park`: see BL2.
@@ -423,7 +424,7 @@ impl BiasedLock {
         // SAFETY: we are in the section.
         self.guarded.with_mut(|g| unsafe {
             if by_force {
-                (*g).misses(owner);
+                (*g).misses(owner, asked);
             } else if offered {
                 (*g).forced = 0;
             }
@@ -482,12 +483,14 @@ impl Guarded {
         }
     }
 
-    /// The lock was taken from `owner` by force.
-    fn misses(&mut self, owner: usize) {
+    /// The lock was taken from `owner` by force. One that was not `asked` had only just come back.
+    fn misses(&mut self, owner: usize, asked: bool) {
         self.missing[owner % GRANTS] = owner / OURS * OURS;
         self.absent += 1;
-        self.turns = TURNS << self.forced;
-        self.forced = (self.forced + 1).min(DOUBLED);
+        if asked {
+            self.turns = TURNS << self.forced;
+            self.forced = (self.forced + 1).min(DOUBLED);
+        }
     }
 
     /// Another one than the owner wants the lock, or several do at the same time.
