@@ -147,14 +147,11 @@ pub unsafe fn arm(node: *const TimerNode, when: i64, fire: Fire) {
         push(&mut heap, node, when);
         shard.publish(&heap);
     }
-    // Who holds no permit (a plain thread, a worker in a blocking section) does not come by to serve it.
-    if w.is_none_or(|w| !w.seat.is_permitted()) && idle::GATE.armed_outside(when) {
-        idle::wake_one();
-    }
+    tell_if_outside(w, when);
 }
 
-/// Gives `node` another deadline where it is. False, and nothing has happened: it is in no heap, or not in that of the calling thread; then [`disarm`] and
-/// [`arm`] are to do it.
+/// Gives `node` another deadline where it is. False, and nothing has happened: it is in no heap, or not in that of the calling thread, or the thread holds no
+/// permit; then [`disarm`] and [`arm`] are to do it.
 ///
 /// # Safety
 /// As for `disarm`.
@@ -171,8 +168,17 @@ pub unsafe fn rearm(node: *const TimerNode, when: i64) -> bool {
     let was_in = unsafe { heap.update((*node).heap.get(), when) };
     if was_in {
         shard.publish(&heap);
+        drop(heap);
+        tell_if_outside(Some(w), when);
     }
     was_in
+}
+
+/// Who holds no permit (a plain thread, a worker in a blocking section) does not come by to serve what it has armed.
+fn tell_if_outside(w: Option<&worker::Worker>, when: i64) {
+    if w.is_none_or(|w| !w.seat.is_permitted()) && idle::GATE.armed_outside(when) {
+        idle::wake_one();
+    }
 }
 
 /// Takes `node` out of its heap. True if it was in; afterwards nobody uses it (T2).
