@@ -208,3 +208,43 @@ fn g11_bound_ones_get_their_turn_beside_others_that_yield() {
         moving.into_iter().chain([hog]).for_each(|h| h.join().unwrap());
     });
 }
+
+/// Nor do they wait for many turns of such others, when these are long.
+#[test]
+fn g11_bound_ones_wait_for_few_long_turns() {
+    let _watch = Watchdog::start(LIMIT);
+    let _alone = alone();
+    zokor::workers(1).unwrap();
+    zokor::run(|| {
+        let (stop, turns) = (Counter::default(), Counter::default());
+        let works = || {
+            let (stop, turns) = (stop.clone(), turns.clone());
+            move || {
+                while stop.get() == 0 {
+                    let until = Instant::now() + Duration::from_millis(2);
+                    while Instant::now() < until {
+                        std::hint::spin_loop();
+                    }
+                    turns.add(1);
+                    zokor::yield_now();
+                }
+            }
+        };
+        // SAFETY: nothing of a thread is kept across a yield.
+        let moving: Vec<_> = (0..64).map(|_| unsafe { zokor::go_migrating(works()) }).collect();
+        let seen = stop.clone();
+        let (_tx, rx) = bounded::<()>(0);
+        let hog = zokor::go(move || {
+            while seen.get() == 0 {
+                assert!(rx.recv_timeout(Duration::ZERO).is_err());
+            }
+        });
+        for _ in 0..10 {
+            zokor::sleep(Duration::from_millis(1));
+        }
+        let turns = turns.get();
+        stop.add(1);
+        moving.into_iter().chain([hog]).for_each(|h| h.join().unwrap());
+        assert!(turns < 250, "{turns} turns of others in ten short sleeps"); // some ten each time: the timer is overdue, and seen at the next tick
+    });
+}

@@ -54,6 +54,8 @@ const PREEMPT: u32 = 1;
 const REVOKED: u32 = 2;
 const SHARE: u32 = 4;
 const STOP: u32 = 8;
+/// With `PREEMPT`.
+const USED_UP: u32 = 16;
 
 impl Attention {
     /// Nothing wanted.
@@ -77,14 +79,24 @@ impl Attention {
         self.has(PREEMPT)
     }
 
-    /// Consumes the request to end the time slice.
-    pub fn take_preempt(&self) -> bool {
-        self.take(PREEMPT)
+    /// Whether the slice is used up: one of the reasons to end it.
+    pub fn is_used_up(&self) -> bool {
+        self.has(USED_UP)
     }
 
-    /// The slice is used up, or something waits for this worker to look around: the goroutine should yield at its next call.
+    /// Consumes the request to end the time slice.
+    pub fn take_preempt(&self) -> bool {
+        self.take(PREEMPT | USED_UP)
+    }
+
+    /// Something waits for this worker to look around: the goroutine should yield at its next call.
     pub fn preempt(&self) {
-        self.0.fetch_or(PREEMPT, Ordering::Relaxed);
+        self.set(PREEMPT);
+    }
+
+    /// The same because the slice is used up.
+    pub fn use_up(&self) {
+        self.set(PREEMPT | USED_UP);
     }
 
     /// The worker should give its permit to somebody who waits for one.
@@ -102,17 +114,17 @@ impl Attention {
         self.take(STOP)
     }
 
-    fn has(&self, bit: u32) -> bool {
-        self.0.load(Ordering::Relaxed) & bit != 0
+    fn has(&self, bits: u32) -> bool {
+        self.0.load(Ordering::Relaxed) & bits != 0
     }
 
-    fn take(&self, bit: u32) -> bool {
+    fn take(&self, bits: u32) -> bool {
         // Relaxed: a flag is a hint; what it hints at is read under the idle lock.
-        self.any() && self.0.fetch_and(!bit, Ordering::Relaxed) & bit != 0
+        self.any() && self.0.fetch_and(!bits, Ordering::Relaxed) & bits != 0
     }
 
-    fn set(&self, bit: u32) {
-        self.0.fetch_or(bit, Ordering::Relaxed);
+    fn set(&self, bits: u32) {
+        self.0.fetch_or(bits, Ordering::Relaxed);
     }
 }
 

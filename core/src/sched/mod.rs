@@ -311,7 +311,7 @@ fn checkpoint_slow(w: &Worker, blocks: bool) {
         return;
     }
     // SAFETY: as above.
-    if w.attention.wants_preempt() && unsafe { (*g).is_bound() } {
+    if w.attention.is_used_up() && unsafe { (*g).is_bound() } {
         w.bound_used_up();
     }
     yield_now(); // `pick` ends the slice and looks around

@@ -199,7 +199,7 @@ fn watch(w: &'static Worker, s: &mut Seen) -> u32 {
     }
     s.same += 1;
     if s.same >= SLICE_TICKS {
-        w.attention.preempt();
+        w.attention.use_up();
     }
     s.same
 }

@@ -3,6 +3,7 @@
 //! *Where it sits*: layer 3, a part of [`Worker`]. Called at every switch, and by `find`, which looks further when there is nothing here. README.md
 //! beside this file says whose turn it is and why.
 
+use super::monitor::coarse_now;
 use super::worker::Worker;
 use crate::arch;
 use crate::cell::Ordering;
@@ -22,7 +23,7 @@ const MAX_HOPS: u32 = u32::MAX;
 /// twenty times what it costs to wake the other's thread. Who waits for a permit with nothing but what this worker could come for gets it
 /// when the monitor asks.
 const SHARE_AFTER: i64 = 200_000;
-/// How long those in the queue go first, after a bound goroutine has used up its slice: as long as that was.
+/// How long those in the queue go first at the most, after a bound goroutine has used up its slice: as long as that was, by the monitor's clock.
 const TURN_OF_OTHERS: i64 = 10_000_000;
 /// Every so many decisions the worker looks at the sources it does not see on the fast path.
 pub(super) const LOOK_AROUND: u32 = 32;
@@ -277,7 +278,7 @@ impl Worker {
             let bound = &mut *self.bound.get();
             // By turns, or one of the two queues could keep the other waiting.
             let slice = self.slice.load(Ordering::Relaxed);
-            let bound_first = (slice & 1 == 0) & !bound.is_empty() & !self.bound_waits.get(); // all are looked at: half of the time a branch would be wrong
+            let bound_first = (slice & 1 == 0) & !bound.is_empty() & !self.bound_waits(slice, bound.len); // without a branch, half of the time it would be wrong
             let g = match self.queue.has_work_hint() {
                 true => self.queue.owner(|q| self.pop_queued(q, bound_first, slice >> 1)),
                 false => null_mut(),
@@ -286,7 +287,7 @@ impl Worker {
             if !g.is_null() {
                 return g;
             }
-            self.bound_waits.set(false);
+            self.one_waits.set(false);
             self.pop_ahead(bound)
         }
     }
@@ -295,17 +296,23 @@ impl Worker {
     /// would be every other one, ten milliseconds against one goroutine.
     pub fn bound_used_up(&self) {
         let here = u32::try_from(self.queue.len_hint()).unwrap_or(u32::MAX);
-        self.bound_waits.set(here > 0);
-        self.bound_from.set(self.slice.load(Ordering::Relaxed).wrapping_add(here.min(i32::MAX as u32)));
-        self.bound_until.set(super::timers::now() + TURN_OF_OTHERS);
+        self.one_waits.set(here > 0);
+        self.waits_for.set(self.slice.load(Ordering::Relaxed).wrapping_add(here.min(i32::MAX as u32)));
+        self.waits_until.set(coarse_now() + TURN_OF_OTHERS);
     }
 
-    /// At a look around: do those who are bound still wait for the others?
-    fn look_at_bound(&self) {
-        let turns = self.bound_from.get().wrapping_sub(self.slice.load(Ordering::Relaxed)) as i32;
-        if turns <= 0 || super::timers::now() > self.bound_until.get() {
-            self.bound_waits.set(false);
-        }
+    /// Whether those who are bound let the others go first in this slice: so long as the one that has used up its slice is alone.
+    #[inline(always)]
+    fn bound_waits(&self, slice: u32, bound: usize) -> bool {
+        self.one_waits.get() && self.one_still_waits(slice, bound)
+    }
+
+    #[inline(never)]
+    fn one_still_waits(&self, slice: u32, bound: usize) -> bool {
+        let turns = self.waits_for.get().wrapping_sub(slice) as i32;
+        let waits = bound == 1 && turns > 0 && coarse_now() < self.waits_until.get();
+        self.one_waits.set(waits);
+        waits
     }
 
     /// Takes from the queue, unless it is the turn of those who are bound.
@@ -344,9 +351,6 @@ impl Worker {
         self.tick.set(LOOK_AROUND);
         let turn = self.look.get();
         self.look.set(turn.wrapping_add(1));
-        if self.bound_waits.get() {
-            self.look_at_bound();
-        }
         let asked = self.attention.wants_preempt();
         let due =
             if asked { super::timers::due_for(self.index) } else { super::timers::due_somewhere(self.index, turn) };

@@ -64,10 +64,10 @@ pub struct Worker {
     /// 0: the slice has just begun; `MAX_HOPS`: it is used up.
     pub(super) hops: Cell<u32>,
     pub(super) chain_began: Cell<i64>,
-    /// Those in the queue go before `bound`, up to this slice or this moment.
-    pub(super) bound_waits: Cell<bool>,
-    pub(super) bound_from: Cell<u32>,
-    pub(super) bound_until: Cell<i64>,
+    /// The one in `bound` has used up its slice, and those in the queue go first, up to this slice or this moment.
+    pub(super) one_waits: Cell<bool>,
+    pub(super) waits_for: Cell<u32>,
+    pub(super) waits_until: Cell<i64>,
     pub(super) look: Cell<u32>,
     /// When it first saw that somebody waits for a permit for what only they can run; 0: nobody does.
     pub(super) pressed_since: Cell<i64>,
@@ -238,9 +238,9 @@ impl Worker {
             tick: Cell::new(LOOK_AROUND),
             hops: Cell::new(0),
             chain_began: Cell::new(0),
-            bound_waits: Cell::new(false),
-            bound_from: Cell::new(0),
-            bound_until: Cell::new(0),
+            one_waits: Cell::new(false),
+            waits_for: Cell::new(0),
+            waits_until: Cell::new(0),
             look: Cell::new(0),
             pressed_since: Cell::new(0),
             held_class: Cell::new(0),
