@@ -488,12 +488,13 @@ static void unref_quietly(void *c) {
   EQ(zk_try(unref_chan, c, why, sizeof why), ZK_EPANIC);
   CHECK(!strcmp(why, "hook 0"));
 }
-static zk_chan *hooked(size_t elem_size, size_t capacity, uint32_t policy) {
+typedef void (*drop_fn)(void *elem, void *user);
+static zk_chan *hooked_by(drop_fn drop, size_t elem_size, size_t capacity, uint32_t policy) {
   zk_chan_opts o = ZK_CHAN_OPTS_INIT;
   char room[1024] = "";
   o.elem_size = elem_size;
   o.capacity = capacity;
-  o.drop = hook;
+  o.drop = drop;
   o.user = &seen_hooks;
   o.policy = policy;
   zk_chan *c = zk_chan_new_with(&o);
@@ -502,6 +503,7 @@ static zk_chan *hooked(size_t elem_size, size_t capacity, uint32_t policy) {
   memset(&seen_hooks, 0, sizeof seen_hooks);
   return c;
 }
+static zk_chan *hooked(size_t elem_size, size_t capacity, uint32_t policy) { return hooked_by(hook, elem_size, capacity, policy); }
 #define ALL_RAN(count) (EQ(seen_hooks.runs, (count)), EQ(seen_hooks.panics, (count) > 1 ? (count) - 1 : 1), EQ(seen_hooks.deferred, (count)))
 
 static void c27_a_hook_that_panics_keeps_no_other_element_from_its_own(void) {
@@ -554,19 +556,24 @@ static void hook_of_channels(void *elem, void *user) {
   else unref_quietly(inner);
   CHECK(*n == 2); /* the others do not come here */
 }
-static void hooks_nest(void) {
-  char why[20];
-  int n = 0;
+/* Three channels as the elements of one, with these hooks. */
+static zk_chan *of_channels(drop_fn outer, int *user, drop_fn inner) {
   zk_chan_opts o = ZK_CHAN_OPTS_INIT;
   o.elem_size = sizeof(zk_chan *);
   o.capacity = 3;
-  o.drop = hook_of_channels;
-  o.user = &n;
+  o.drop = outer;
+  o.user = user;
   zk_chan *c = zk_chan_new_with(&o);
   for (int i = 0; i < 3; i++) {
-    zk_chan *inner = hooked(sizeof(int), VALUES, ZK_CHAN_BLOCK);
-    OK(zk_chan_send(c, &inner, sizeof inner, ZK_NOWAIT));
+    zk_chan *element = hooked_by(inner, sizeof(int), VALUES, ZK_CHAN_BLOCK);
+    OK(zk_chan_send(c, &element, sizeof element, ZK_NOWAIT));
   }
+  return c;
+}
+static void hooks_nest(void) {
+  char why[20];
+  int n = 0;
+  zk_chan *c = of_channels(hook_of_channels, &n, hook);
   EQ(zk_try(unref_chan, c, why, sizeof why), ZK_EPANIC);
   CHECK(!strcmp(why, "hook 0"));
   EQ(n, 3);
@@ -636,21 +643,11 @@ static void hook_that_exits(void *elem, void *user) {
   if (n == 2) zk_panic("discarded");
   if (n == 3) zk_goexit();
 }
-static zk_chan *exiting(int *values) {
-  zk_chan_opts o = ZK_CHAN_OPTS_INIT;
-  o.elem_size = sizeof(int);
-  o.capacity = VALUES;
-  o.drop = hook_that_exits;
-  o.user = &seen_hooks;
-  zk_chan *c = zk_chan_new_with(&o);
-  for (int i = 0; i < VALUES; i++) OK(zk_chan_send(c, &values[i], sizeof(int), ZK_NOWAIT));
-  return c;
-}
+static zk_chan *exiting(void) { return hooked_by(hook_that_exits, sizeof(int), VALUES, ZK_CHAN_BLOCK); }
 static void lets_go(void *arg) {
-  int values[VALUES] = { 0 };
   (void)arg;
   DEFER("a");
-  (void)zk_try(unref_chan, exiting(values), NULL, 0);
+  (void)zk_try(unref_chan, exiting(), NULL, 0);
   letter((void *)"!");
 }
 static void lets_a_pool_go(void *arg) {
@@ -671,19 +668,9 @@ static void hook_of_exiting_channels(void *elem, void *user) {
 }
 static int outer_runs;
 static void lets_many_go(void *arg) {
-  int values[VALUES] = { 0 };
   (void)arg;
   DEFER("c");
-  zk_chan_opts o = ZK_CHAN_OPTS_INIT;
-  o.elem_size = sizeof(zk_chan *);
-  o.capacity = 3;
-  o.drop = hook_of_exiting_channels;
-  o.user = &outer_runs;
-  zk_chan *c = zk_chan_new_with(&o);
-  for (int i = 0; i < 3; i++) {
-    zk_chan *inner = exiting(values);
-    OK(zk_chan_send(c, &inner, sizeof inner, ZK_NOWAIT));
-  }
+  zk_chan *c = of_channels(hook_of_exiting_channels, &outer_runs, hook_that_exits);
   outer_runs = 0;
   zk_chan_unref(c);
   letter((void *)"!");

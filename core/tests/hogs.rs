@@ -177,61 +177,26 @@ fn g10_those_whom_a_pinned_one_has_started_run_before_it_goes_on() {
     });
 }
 
-/// Those who are bound do not wait for ever where others that may move yield without end, and a pinned one uses up one slice after the other.
-#[test]
-fn g11_bound_ones_get_their_turn_beside_others_that_yield() {
-    let _watch = Watchdog::start(LIMIT);
-    let _alone = alone();
-    zokor::workers(1).unwrap();
-    zokor::run(|| {
-        let stop = Counter::default();
-        let yields = |seen: Counter| {
-            move || {
-                while seen.get() == 0 {
-                    zokor::yield_now();
-                }
-            }
-        };
-        // SAFETY: nothing of a thread is kept across a yield.
-        let moving: Vec<_> = (0..64).map(|_| unsafe { zokor::go_migrating(yields(stop.clone())) }).collect();
-        let seen = stop.clone();
-        let (_tx, rx) = bounded::<()>(0);
-        let hog = zokor::go(move || {
-            while seen.get() == 0 {
-                assert!(rx.recv_timeout(Duration::ZERO).is_err());
-            }
-        });
-        for _ in 0..20 {
-            zokor::sleep(Duration::from_millis(5)); // and then this one's turn, which is bound as well
-        }
-        stop.add(1);
-        moving.into_iter().chain([hog]).for_each(|h| h.join().unwrap());
-    });
-}
-
-/// Nor do they wait for many turns of such others, when these are long.
-#[test]
-fn g11_bound_ones_wait_for_few_long_turns() {
+/// On one worker 64 goroutines that may move `work` and yield, a pinned one uses up one slice after the other, and main, which is bound as well, sleeps:
+/// each nap ends with its turn. How many turns the others have had by then.
+fn naps_beside_a_hog(work: fn(), naps: u32, nap: Duration) -> i64 {
     let _watch = Watchdog::start(LIMIT);
     let _alone = alone();
     zokor::workers(1).unwrap();
     zokor::run(|| {
         let (stop, turns) = (Counter::default(), Counter::default());
-        let works = || {
+        let others = || {
             let (stop, turns) = (stop.clone(), turns.clone());
             move || {
                 while stop.get() == 0 {
-                    let until = Instant::now() + Duration::from_millis(2);
-                    while Instant::now() < until {
-                        std::hint::spin_loop();
-                    }
+                    work();
                     turns.add(1);
                     zokor::yield_now();
                 }
             }
         };
         // SAFETY: nothing of a thread is kept across a yield.
-        let moving: Vec<_> = (0..64).map(|_| unsafe { zokor::go_migrating(works()) }).collect();
+        let moving: Vec<_> = (0..64).map(|_| unsafe { zokor::go_migrating(others()) }).collect();
         let seen = stop.clone();
         let (_tx, rx) = bounded::<()>(0);
         let hog = zokor::go(move || {
@@ -239,12 +204,29 @@ fn g11_bound_ones_wait_for_few_long_turns() {
                 assert!(rx.recv_timeout(Duration::ZERO).is_err());
             }
         });
-        for _ in 0..10 {
-            zokor::sleep(Duration::from_millis(1));
-        }
+        (0..naps).for_each(|_| zokor::sleep(nap));
         let turns = turns.get();
         stop.add(1);
         moving.into_iter().chain([hog]).for_each(|h| h.join().unwrap());
-        assert!(turns < 250, "{turns} turns of others in ten short sleeps"); // some ten each time: the timer is overdue, and seen at the next tick
-    });
+        turns
+    })
+}
+
+/// Those who are bound do not wait for ever.
+#[test]
+fn g11_bound_ones_get_their_turn_beside_others_that_yield() {
+    naps_beside_a_hog(|| (), 20, Duration::from_millis(5));
+}
+
+/// Nor do they wait for many turns of others, when these are long.
+#[test]
+fn g11_bound_ones_wait_for_few_long_turns() {
+    fn works() {
+        let until = Instant::now() + Duration::from_millis(2);
+        while Instant::now() < until {
+            std::hint::spin_loop();
+        }
+    }
+    let turns = naps_beside_a_hog(works, 10, Duration::from_millis(1));
+    assert!(turns < 250, "{turns} turns of others in ten short sleeps"); // some ten each time: the timer is overdue, and seen at the next tick
 }

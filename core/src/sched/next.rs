@@ -287,7 +287,7 @@ impl Worker {
             if !g.is_null() {
                 return g;
             }
-            self.one_waits.set(false);
+            self.waits_until.set(0);
             self.pop_ahead(bound)
         }
     }
@@ -296,7 +296,6 @@ impl Worker {
     /// would be every other one, ten milliseconds against one goroutine.
     pub fn bound_used_up(&self) {
         let here = u32::try_from(self.queue.len_hint()).unwrap_or(u32::MAX);
-        self.one_waits.set(here > 0);
         self.waits_for.set(self.slice.load(Ordering::Relaxed).wrapping_add(here.min(i32::MAX as u32)));
         self.waits_until.set(coarse_now() + TURN_OF_OTHERS);
     }
@@ -304,14 +303,16 @@ impl Worker {
     /// Whether those who are bound let the others go first in this slice: so long as the one that has used up its slice is alone.
     #[inline(always)]
     fn bound_waits(&self, slice: u32, bound: usize) -> bool {
-        self.one_waits.get() && self.one_still_waits(slice, bound)
+        self.waits_until.get() != 0 && self.one_still_waits(slice, bound)
     }
 
     #[inline(never)]
     fn one_still_waits(&self, slice: u32, bound: usize) -> bool {
         let turns = self.waits_for.get().wrapping_sub(slice) as i32;
         let waits = bound == 1 && turns > 0 && coarse_now() < self.waits_until.get();
-        self.one_waits.set(waits);
+        if !waits {
+            self.waits_until.set(0);
+        }
         waits
     }
 

@@ -64,8 +64,7 @@ pub struct Worker {
     /// 0: the slice has just begun; `MAX_HOPS`: it is used up.
     pub(super) hops: Cell<u32>,
     pub(super) chain_began: Cell<i64>,
-    /// The one in `bound` has used up its slice, and those in the queue go first, up to this slice or this moment.
-    pub(super) one_waits: Cell<bool>,
+    /// The one in `bound` has used up its slice, and those in the queue go first, up to this slice or this moment (0: it does not wait).
     pub(super) waits_for: Cell<u32>,
     pub(super) waits_until: Cell<i64>,
     pub(super) look: Cell<u32>,
@@ -238,7 +237,6 @@ impl Worker {
             tick: Cell::new(LOOK_AROUND),
             hops: Cell::new(0),
             chain_began: Cell::new(0),
-            one_waits: Cell::new(false),
             waits_for: Cell::new(0),
             waits_until: Cell::new(0),
             look: Cell::new(0),
